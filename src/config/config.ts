@@ -1,0 +1,65 @@
+import type { LogLevel } from "../platform/log.ts";
+
+/**
+ * Everything the agent was told, checked and with every default filled in. Durations are milliseconds, paths absolute.
+ *
+ * Plain data: two equal configurations are equal values, so a reload can be compared with what is in force.
+ */
+export interface Config {
+  /** As in the portal: `0ne000A0B1C`. */
+  readonly idScope: string;
+  /** As spelled by the operator: group keys are derived from the spelling. Absent: the identity supplies it. */
+  readonly registrationId?: string;
+  readonly key: KeyLocation;
+  readonly provisioning: ProvisioningConfig;
+  readonly hub: HubConfig;
+  readonly tls: TlsConfig;
+  readonly log: { readonly level: LogLevel };
+  /** In the order of the files; no two have the same property or the same file. */
+  readonly apply: readonly ApplyRule[];
+}
+
+/** Where the device's key is, by the scheme of its URI. */
+export type KeyLocation = { readonly scheme: "file"; readonly path: string };
+
+export interface ProvisioningConfig {
+  /** Host name without scheme or port. */
+  readonly endpoint: string;
+  readonly port: number;
+  readonly apiVersion: string;
+  /** Sent along with each registration, for a custom allocation function. */
+  readonly payload?: JsonValue;
+}
+
+export interface HubConfig {
+  readonly port: number;
+  readonly apiVersion: string;
+  readonly keepAliveMs: number;
+  readonly tokenLifetimeMs: number;
+}
+
+export interface TlsConfig {
+  /** PEM file with the roots to trust; the system's store where the operator named none. */
+  readonly trustBundle: string;
+}
+
+/** One `[[apply]]` table: the desired property, the file it becomes, and what to run after a change. */
+export interface ApplyRule {
+  readonly property: string;
+  readonly file: string;
+  readonly format: "json" | "toml" | "env";
+  /** Permission bits, for example `0o640`. */
+  readonly mode: number;
+  /** Names or numbers as written; the running user where absent. */
+  readonly owner?: { readonly user: string; readonly group?: string };
+  /** The first element is an absolute path; no shell is involved. */
+  readonly command?: readonly [string, ...string[]];
+  readonly timeoutMs: number;
+}
+
+export type JsonValue =
+  | string
+  | number
+  | boolean
+  | readonly JsonValue[]
+  | { readonly [name: string]: JsonValue };
