@@ -1,0 +1,53 @@
+import type { Json } from "../platform/json.ts";
+
+/** What became of one property. */
+export type Outcome =
+  /** The device was like that already. */
+  | { readonly status: "unchanged" }
+  /** `changed` names what was touched, for the log: `["/etc/site.toml", "ran /usr/bin/systemctl"]`. */
+  | { readonly status: "applied"; readonly changed: readonly string[] }
+  /** The value is not legal; nothing was touched. */
+  | { readonly status: "rejected"; readonly problems: readonly string[] }
+  /** The value is legal but could not be put in force. `changed` names what had been touched before it broke. */
+  | {
+      readonly status: "failed";
+      readonly code: string;
+      readonly message: string;
+      readonly changed?: readonly string[];
+    };
+
+export type Parsed<Value> =
+  | { readonly status: "parsed"; readonly value: Value }
+  | { readonly status: "rejected"; readonly problems: readonly string[] };
+
+/**
+ * Puts the value of one desired property in force: parse, plan, execute.
+ *
+ * Paths, commands and names come from the local config that made the applier, never from the value. The shape of `Value` and
+ * `Step` is the applier's own business; a step is plain data.
+ */
+export interface Applier<Value = unknown, Step = unknown> {
+  /** Changes with the local rule behind the applier, so that a changed rule applies an unchanged value again. */
+  readonly fingerprint: string;
+  /** Whether what was applied outlives the process. If not, it is applied again at every chance: it must be cheap. */
+  readonly isDurable: boolean;
+  /** Pure. The typed value, or all problems, each with its path. */
+  parse(value: Json): Parsed<Value>;
+  /** Pure. What has to be done, in order. */
+  plan(value: Value): readonly Step[];
+  /**
+   * Does the steps. Called twice with the same steps it ends in the same state. Trouble is an outcome;
+   * @throws only the signal's reason, when aborted.
+   */
+  execute(steps: readonly Step[], signal: AbortSignal): Promise<Outcome>;
+  /** Called when desired no longer has the property. Without it what was applied stays as it is. */
+  withdraw?(signal: AbortSignal): Promise<void>;
+}
+
+/** Which applier serves which desired property. */
+export interface Appliers {
+  /** By top-level desired property. Properties that are not here are somebody else's. */
+  readonly properties: ReadonlyMap<string, Applier>;
+  /** By component, then setting (`{"latebind":{"__t":"c","logLevel":"debug"}}`). The whole component is ours: unknown settings are rejected. */
+  readonly components: ReadonlyMap<string, ReadonlyMap<string, Applier>>;
+}
