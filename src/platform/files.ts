@@ -1,5 +1,5 @@
 import { constants } from "node:fs";
-import { lstat, mkdir, open, readFile, rename, rm, type FileHandle } from "node:fs/promises";
+import { lstat, mkdir, open, readdir, readFile, rename, rm, type FileHandle } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { randomBytes } from "node:crypto";
 import { systemCode } from "./failure.ts";
@@ -68,6 +68,16 @@ export async function readIfPresent(path: string): Promise<Buffer | undefined> {
     return await readFile(path);
   } catch (error) {
     if (systemCode(error) === "ENOENT") return undefined;
+    throw error;
+  }
+}
+
+/** Names in a folder, sorted by their bytes; none where there is no such folder. Other errors are thrown. */
+export async function listDirectory(path: string): Promise<readonly string[]> {
+  try {
+    return (await readdir(path)).toSorted();
+  } catch (error) {
+    if (systemCode(error) === "ENOENT") return [];
     throw error;
   }
 }

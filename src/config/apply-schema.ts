@@ -1,0 +1,113 @@
+import * as v from "valibot";
+import * as explain from "./explain.ts";
+import { documented } from "./key-doc.ts";
+import { absolutePath, duration } from "./value-schemas.ts";
+
+/** One `[[apply]]` table. Paths, commands and names come from here and never from the twin. */
+export const applyRule = documented(
+  v.object({
+    property: documented(v.pipe(v.string(), v.check(isPropertyName)), {
+      help: "The top-level desired property of the twin. Mandatory, and each property once.",
+      expected:
+        "a property name of up to 1024 bytes without spaces, dots, $ or control characters, other than latebind",
+      fix: "write the name of the desired property as it is in the twin",
+      example: '"network"',
+      explain: explain.explainProperty,
+      missing: 'add the line property = "NAME" with the name of the desired property',
+    }),
+    file: documented(absolutePath(), {
+      help: "The file that gets the property's value, written atomically and only when it changes. Mandatory; its folder must exist and the agent must be allowed to write there.",
+      expected: "an absolute path",
+      fix: "write the whole path of the file",
+      example: '"/etc/my-app/network.json"',
+      explain: explain.explainPath,
+      missing: 'add the line file = "/PATH" with the file to write',
+    }),
+    format: documented(v.exactOptional(v.picklist(["json", "toml", "env"]), "json"), {
+      help: "How the value is written: json, toml (the value must be an object) or env (NAME=value lines, the value must be a flat object).",
+      expected: "one of json, toml, env",
+      fix: 'delete the line to get "json"',
+      example: '"json"',
+    }),
+    mode: documented(
+      v.exactOptional(
+        v.pipe(
+          v.string(),
+          v.regex(/^0?[0-7]{3}$/),
+          v.transform((digits) => Number.parseInt(digits, 8)),
+        ),
+        "0644",
+      ),
+      {
+        help: "Permission bits of the file, as chmod takes them. Set-id bits are refused.",
+        expected: 'octal digits in quotes, such as "0640"',
+        fix: 'delete the line to get "0644"',
+        example: '"0644"',
+        explain: explain.explainMode,
+      },
+    ),
+    owner: documented(
+      v.exactOptional(
+        v.pipe(
+          v.string(),
+          v.regex(/^[A-Za-z0-9_][A-Za-z0-9_.-]*\$?(?::[A-Za-z0-9_][A-Za-z0-9_.-]*)?$/),
+          v.transform(splitOwner),
+        ),
+      ),
+      {
+        help: "Owner of the file, as chown takes it. Without it the file belongs to the user the agent runs as.",
+        expected: '"user" or "user:group"',
+        fix: "delete the line to leave the file to the user the agent runs as",
+        example: '"my-app:my-app"',
+      },
+    ),
+    command: documented(
+      v.exactOptional(
+        v.pipe(
+          v.tupleWithRest([v.pipe(v.string(), v.check(isProgram))], v.pipe(v.string(), v.check(hasNoNul))),
+        ),
+      ),
+      {
+        help: "Program to run after a change, and its arguments. No shell is involved: no variables, no pipes. Nothing is run by default.",
+        expected: "a list of texts, the first one the absolute path of a program",
+        fix: "write the program's whole path and its arguments as a list",
+        example: '["/usr/bin/systemctl", "try-restart", "my-app.service"]',
+        explain: explain.explainCommand,
+      },
+    ),
+    timeout: documented(v.exactOptional(duration("1s", "10m"), "30s"), {
+      help: "The command is stopped after this time, from 1s to 10m.",
+      expected: "a duration from 1s to 10m",
+      fix: 'delete the line to get "30s"',
+      example: '"30s"',
+      explain: explain.explainDuration,
+    }),
+  }),
+  {
+    help: "",
+    expected: "a table",
+    fix: "write [[apply]] on a line of its own, its keys below",
+    example: "",
+  },
+);
+
+/** The rules of twin keys: at most 1 KB of UTF-8, no control characters, no dot, `$` or space. */
+function isPropertyName(name: string): boolean {
+  const bytes = Buffer.byteLength(name);
+  // oxlint-disable-next-line no-control-regex -- the twin forbids them
+  return bytes > 0 && bytes <= 1024 && !/[\u0000-\u0020\u007F-\u009F.$]/.test(name) && name !== "latebind";
+}
+
+function isProgram(path: string): boolean {
+  return path.startsWith("/") && !path.endsWith("/") && hasNoNul(path);
+}
+
+/** An argument with a NUL byte cannot reach a program: execve(2) ends it there. */
+function hasNoNul(text: string): boolean {
+  return !text.includes("\0");
+}
+
+function splitOwner(text: string): { readonly user: string; readonly group?: string } {
+  const [user = "", group] = text.split(":");
+  return group === undefined ? { user } : { user, group };
+}

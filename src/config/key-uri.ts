@@ -1,0 +1,70 @@
+import type { Diagnosis } from "./key-doc.ts";
+
+/** Where a key URI points. A name without `/` is looked up later, first among the credentials, then beside the configuration. */
+export interface KeyUri {
+  readonly scheme: "file";
+  readonly nameOrPath: string;
+}
+
+/**
+ * Reads `file:device.key`, `file:/absolute/path` or `file:///absolute/path` (RFC 8089, 2); the path is taken literally.
+ * @returns undefined for everything else; `explainKeyUri` says why.
+ */
+export function parseKeyUri(text: string): KeyUri | undefined {
+  const rest = /^file:(?:\/\/(?=\/))?([\s\S]+)$/.exec(text)?.[1];
+  if (rest === undefined || !isNameOrPath(rest)) return undefined;
+  return { scheme: "file", nameOrPath: rest };
+}
+
+/** Says what is wrong with a key URI without repeating it: the text may be a key, or hold a PIN. */
+export function explainKeyUri(value: unknown): Partial<Diagnosis> {
+  if (typeof value !== "string") return {};
+  const scheme = /^([a-z][a-z0-9+.-]*):/i.exec(value)?.[1];
+  if (scheme === undefined) {
+    return {
+      found: `${value.length} characters without a scheme (not shown: they may be a key)`,
+      fix: "put the key into a file with mode 0600 and write file:NAME-OF-THE-FILE; if a key was pasted here, replace it in Azure, it is no longer secret",
+    };
+  }
+  switch (scheme) {
+    case "file":
+      return {
+        found: 'a "file:" URI with a path that is neither a plain name nor absolute',
+        fix: 'write "file:device.key" or "file:/run/secrets/device.key"',
+      };
+    case "pkcs11":
+      return explainPkcs11(value);
+    case "tpm2":
+      return notYet("TPM 2.0");
+    default:
+      return {
+        found: `the scheme ${JSON.stringify(`${scheme}:`)}`,
+        fix: "use file: with the name of a key file",
+      };
+  }
+}
+
+/** RFC 7512, 2.3: `pin-value` carries the PIN itself, which would then stand in a file that many may read. */
+function explainPkcs11(uri: string): Partial<Diagnosis> {
+  if (!/[?&;]pin-value=/i.test(uri)) return notYet("PKCS#11");
+  return {
+    found: 'a "pkcs11:" URI with the PIN in it (pin-value)',
+    fix: "take pin-value out and change the PIN, it is no longer secret; this version has no PKCS#11 keys yet, use file:",
+  };
+}
+
+function notYet(kind: string): Partial<Diagnosis> {
+  return {
+    expected: "a key this version can use",
+    found: `a ${kind} key, which this version does not have yet`,
+    fix: 'use a key file, such as "file:device.key", until then',
+  };
+}
+
+function isNameOrPath(text: string): boolean {
+  // oxlint-disable-next-line no-control-regex -- refuses them
+  if (/[\u0000-\u001F\u007F]/.test(text)) return false;
+  const names = (text.startsWith("/") ? text.slice(1) : text).split("/");
+  const isClean = names.every((name) => name !== "" && name !== "." && name !== "..");
+  return isClean && (text.startsWith("/") || names.length === 1);
+}

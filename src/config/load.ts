@@ -1,0 +1,104 @@
+import { dirname, join } from "node:path";
+import { listDirectory } from "../platform/files.ts";
+import type { ApplyRule, Config, KeyLocation } from "./config.ts";
+import { checkTargets } from "./check-targets.ts";
+import type { KeyUri } from "./key-uri.ts";
+import { mergeTrees } from "./merge.ts";
+import type { Problem } from "./problem.ts";
+import { readSources } from "./read-sources.ts";
+import { validate, type ValidConfig } from "./validate.ts";
+
+export interface ConfigSources {
+  /** The main file, `/etc/latebind/config.toml`. Drop-ins are `config.d/*.toml` beside it. */
+  readonly file: string;
+  /** `$CREDENTIALS_DIRECTORY`, where systemd set it. */
+  readonly credentialsDirectory?: string;
+  /** Where the agent keeps its own files; no rule may write there. */
+  readonly stateDirectory: string;
+}
+
+export type LoadedConfig =
+  | { readonly status: "valid"; readonly config: Config; readonly warnings: readonly Problem[] }
+  | {
+      readonly status: "invalid";
+      readonly problems: readonly Problem[];
+      readonly warnings: readonly Problem[];
+    };
+
+/**
+ * Reads the main file and its drop-ins in the order of their names and checks them as one document.
+ *
+ * Tables are merged key by key, a later file's value replaces an earlier one, `[[apply]]` tables add up. Every problem of
+ * every file is reported at once and nothing is thrown for what an operator can mend.
+ */
+export async function loadConfig(sources: ConfigSources): Promise<LoadedConfig> {
+  const { trees, problems: unread, warnings } = await readSources(sources.file);
+  const [first, ...later] = trees;
+  if (first === undefined) return { status: "invalid", problems: unread, warnings };
+
+  const merged = mergeTrees([first, ...later]);
+  const checked = validate(merged.tree);
+  const own = ["/etc/latebind", dirname(sources.file), sources.stateDirectory];
+  const problems = [
+    ...unread,
+    // What seems to be missing may stand in the file that could not be read.
+    ...checked.problems.filter((problem) => unread.length === 0 || problem.line !== undefined),
+    ...merged.problems,
+    ...checkTargets(merged.tree, own),
+  ];
+  if (checked.values === undefined || problems.length > 0) {
+    return { status: "invalid", problems: inOrder(problems), warnings };
+  }
+  return { status: "valid", config: await assemble(checked.values, sources), warnings };
+}
+
+async function assemble(values: ValidConfig, sources: ConfigSources): Promise<Config> {
+  const { provisioning, hub, tls, log, apply } = values;
+  return {
+    idScope: values.id_scope,
+    ...(values.registration_id !== undefined && { registrationId: values.registration_id }),
+    key: await locateKey(values.key, sources),
+    provisioning: {
+      endpoint: provisioning.endpoint,
+      port: provisioning.port,
+      apiVersion: provisioning.api_version,
+      ...(provisioning.payload !== undefined && { payload: provisioning.payload }),
+    },
+    hub: {
+      port: hub.port,
+      apiVersion: hub.api_version,
+      keepAliveMs: hub.keep_alive,
+      tokenLifetimeMs: hub.token_lifetime,
+    },
+    tls: { trustBundle: tls.trust_bundle },
+    log: { level: log.level },
+    apply: apply.map(toApplyRule),
+  };
+}
+
+function toApplyRule({ timeout, ...rule }: ValidConfig["apply"][number]): ApplyRule {
+  return { ...rule, timeoutMs: timeout };
+}
+
+/** A bare name is a systemd credential where there is one, or else a file beside the configuration. */
+async function locateKey(uri: KeyUri, sources: ConfigSources): Promise<KeyLocation> {
+  const { nameOrPath } = uri;
+  if (nameOrPath.startsWith("/")) return { scheme: "file", path: nameOrPath };
+  const { credentialsDirectory } = sources;
+  if (credentialsDirectory !== undefined) {
+    const credentials = await listDirectory(credentialsDirectory);
+    if (credentials.includes(nameOrPath))
+      return { scheme: "file", path: join(credentialsDirectory, nameOrPath) };
+  }
+  return { scheme: "file", path: join(dirname(sources.file), nameOrPath) };
+}
+
+/** File by file as they were read, then line by line; what has no line comes first. */
+function inOrder(problems: readonly Problem[]): readonly Problem[] {
+  const files = [...new Set(problems.map(({ file }) => file))].toSorted(
+    (a, b) => Number(a.includes("/config.d/")) - Number(b.includes("/config.d/")) || (a < b ? -1 : 1),
+  );
+  return problems.toSorted(
+    (a, b) => files.indexOf(a.file) - files.indexOf(b.file) || (a.line ?? 0) - (b.line ?? 0),
+  );
+}

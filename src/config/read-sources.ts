@@ -1,0 +1,100 @@
+import { dirname, join } from "node:path";
+import { systemCode } from "../platform/failure.ts";
+import { describePath, listDirectory, readIfPresent } from "../platform/files.ts";
+import { currentUser } from "../platform/user.ts";
+import type { Problem } from "./problem.ts";
+import { parseTree, type TableTree } from "./toml-tree.ts";
+
+interface Sources {
+  readonly trees: readonly TableTree[];
+  readonly problems: readonly Problem[];
+  readonly warnings: readonly Problem[];
+}
+
+/** Reads the main file and `config.d/*.toml` beside it, in the order of the names. */
+export async function readSources(mainFile: string): Promise<Sources> {
+  const dropIns = await listDropIns(join(dirname(mainFile), "config.d"));
+  const results: (TableTree | Problem | undefined)[] = [await readMain(mainFile)];
+  for (const file of dropIns.files) results.push(await readOne(file));
+  const read = results.filter((result) => result !== undefined);
+  return {
+    trees: read.filter((result) => "kind" in result),
+    problems: [...read.filter((result) => "message" in result), ...dropIns.problems],
+    warnings: dropIns.warnings,
+  };
+}
+
+async function readMain(file: string): Promise<TableTree | Problem> {
+  return (
+    (await readOne(file)) ?? {
+      file,
+      message: "expected the configuration file, found nothing",
+      fix: 'create it; one line is enough: id_scope = "0ne00XXXXXX". The command "latebind config template" prints every setting',
+    }
+  );
+}
+
+async function readOne(file: string): Promise<TableTree | Problem | undefined> {
+  try {
+    const bytes = await readIfPresent(file);
+    return bytes === undefined ? undefined : parseTree(file, decode(bytes));
+  } catch (error) {
+    return unreadable(file, error);
+  }
+}
+
+/** A byte order mark is dropped: editors on Windows write one. */
+function decode(bytes: Buffer): string {
+  return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+}
+
+async function listDropIns(directory: string): Promise<{
+  readonly files: readonly string[];
+  readonly problems: readonly Problem[];
+  readonly warnings: readonly Problem[];
+}> {
+  try {
+    const names = (await listDirectory(directory)).filter((name) => !name.startsWith("."));
+    const files = names.filter((name) => name.endsWith(".toml")).map((name) => join(directory, name));
+    const ignored = names.filter((name) => !name.endsWith(".toml")).map((name) => join(directory, name));
+    return { files, problems: [], warnings: ignored.map(ignoredFile) };
+  } catch (error) {
+    return { files: [], problems: [await unreadable(directory, error)], warnings: [] };
+  }
+}
+
+function ignoredFile(file: string): Problem {
+  return {
+    file,
+    message: "not read: drop-ins end in .toml",
+    fix: "rename the file, or move it out of the folder",
+  };
+}
+
+async function unreadable(file: string, error: unknown): Promise<Problem> {
+  if (error instanceof TypeError) {
+    return { file, message: "expected UTF-8 text, found other bytes", fix: "save the file as UTF-8" };
+  }
+  const code = systemCode(error);
+  if (code === "") throw error;
+  if (code !== "EACCES") {
+    return { file, message: `cannot be read (${code})`, fix: "see that it is a readable file" };
+  }
+  const mode = await modeOf(file);
+  return {
+    file,
+    message: `cannot be read by the user ${currentUser()}${mode}`,
+    fix: `let the user read it: chgrp ${currentUser()} ${file} && chmod g+r ${file}`,
+  };
+}
+
+/** The mode tells the operator what to mend, but the folder above may hide it as well. */
+async function modeOf(file: string): Promise<string> {
+  try {
+    const found = await describePath(file);
+    if (found === undefined) return "";
+    return ` (mode ${found.mode.toString(8).padStart(4, "0")}, owner ${found.uid})`;
+  } catch {
+    return " (a folder above it is closed to this user)";
+  }
+}
