@@ -1,0 +1,46 @@
+import type { Secret } from "../platform/secret.ts";
+
+export interface LinkOptions {
+  /** Host name or address, without scheme; also the name that the server's certificate must bear. */
+  readonly host: string;
+  readonly port: number;
+  /** PEM roots to trust, and no others. */
+  readonly trustedRoots: string;
+  readonly clientId: string;
+  readonly username: string;
+  readonly password?: Secret<string>;
+  /** MQTT clean session: false keeps subscriptions and queued messages at the server. */
+  readonly cleanSession: boolean;
+  readonly keepAliveMs: number;
+  /** For TCP, TLS and CONNACK together. */
+  readonly connectTimeoutMs: number;
+  /** Called for each PUBLISH, in the order of arrival. Must not throw. */
+  readonly onMessage: (topic: string, payload: Uint8Array) => void;
+}
+
+/** One MQTT 3.1.1 connection, from CONNACK to its end. Never reconnects: that is for the journey to decide. */
+export interface Link extends AsyncDisposable {
+  /** Aborted with an AgentError (`mqtt/…`) when the connection ends without our wish. */
+  readonly lost: AbortSignal;
+  /**
+   * Resolves once every filter was granted.
+   * @throws AgentError `mqtt/subscription-refused` (operator), `mqtt/no-answer` (retry), or the reason of `lost`.
+   */
+  subscribe(filters: readonly string[], signal: AbortSignal): Promise<void>;
+  /**
+   * Publishes at QoS 1 and resolves at PUBACK.
+   * @throws AgentError `mqtt/no-answer` (retry), or the reason of `lost`.
+   */
+  publish(topic: string, payload: string, signal: AbortSignal): Promise<void>;
+}
+
+/** What the server said to CONNECT. A refusal is an answer with meaning, so it is data; a dead line is thrown. */
+export type ConnectResult =
+  | { readonly status: "open"; readonly link: Link }
+  | { readonly status: "refused"; readonly returnCode: number };
+
+/**
+ * @throws AgentError `mqtt/name-not-found`, `mqtt/unreachable`, `mqtt/connect-timeout`, `mqtt/tls-failed`,
+ *   `mqtt/closed-early` (all retry), `mqtt/tls-untrusted`, `mqtt/tls-wrong-name`, `mqtt/tls-validity` (operator).
+ */
+export type OpenLink = (options: LinkOptions, signal: AbortSignal) => Promise<ConnectResult>;

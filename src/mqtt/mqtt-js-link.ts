@@ -1,0 +1,175 @@
+// Only the client: the package's front door loads its WebSocket, proxy and browser parts too.
+import mqttClient from "mqtt/lib/client";
+import type { IClientOptions, MqttClient as Client } from "mqtt";
+import type { TLSSocket } from "node:tls";
+import { untilAborted, within } from "../platform/abort.ts";
+import { AgentError } from "../platform/failure.ts";
+import { connectFailure } from "./connect-failure.ts";
+import type { ConnectResult, Link, LinkOptions } from "./link.ts";
+import { openSecureSocket } from "./secure-socket.ts";
+
+const { default: MqttClient } = mqttClient;
+
+/** How long the server may take for SUBACK or PUBACK. */
+const answerTimeoutMs = 30_000;
+
+/** How long a DISCONNECT may take to leave before the socket is cut. */
+const closeTimeoutMs = 1_000;
+
+/** Opens one link with the mqtt package; its own reconnecting, queueing and caching stay off. See `OpenLink`. */
+export async function openMqttLink(options: LinkOptions, signal: AbortSignal): Promise<ConnectResult> {
+  const late = () =>
+    new AgentError(
+      "mqtt/connect-timeout",
+      "retry",
+      `${options.host}:${options.port} did not answer within ${options.connectTimeoutMs / 1000} s`,
+    );
+  const giveUp = new AbortController();
+  try {
+    return await within(options.connectTimeoutMs, late, connect(options, giveUp.signal), signal);
+  } catch (error) {
+    giveUp.abort(error);
+    throw error;
+  }
+}
+
+async function connect(options: LinkOptions, signal: AbortSignal): Promise<ConnectResult> {
+  const socket = await openSecureSocket(options.host, options.port, options.trustedRoots, signal);
+  return await connectOver(socket, options, signal);
+}
+
+async function connectOver(
+  socket: TLSSocket,
+  options: LinkOptions,
+  signal: AbortSignal,
+): Promise<ConnectResult> {
+  const client = new MqttClient(() => socket, clientOptions(options));
+  client.on("message", (topic: string, payload: Uint8Array) => {
+    options.onMessage(topic, payload);
+  });
+  const { promise, resolve } = Promise.withResolvers<number>();
+  client.on("packetreceive", (packet) => {
+    if (packet.cmd === "connack") resolve(packet.returnCode ?? 0);
+  });
+  const lost = watchForLoss(client, socket, options);
+  try {
+    const returnCode = await untilAborted(promise, signal, lost);
+    if (returnCode === 0) return { status: "open", link: makeLink(client, lost) };
+    client.end(true);
+    return { status: "refused", returnCode };
+  } catch (error) {
+    client.end(true);
+    throw error;
+  }
+}
+
+function clientOptions(options: LinkOptions): IClientOptions {
+  return {
+    clientId: options.clientId,
+    username: options.username,
+    ...(options.password === undefined ? {} : { password: options.password.reveal() }),
+    clean: options.cleanSession,
+    keepalive: Math.round(options.keepAliveMs / 1000),
+    protocolVersion: 4,
+    reconnectPeriod: 0,
+    resubscribe: false,
+    queueQoSZero: false,
+    // The table of 65,536 prepared buffers costs 12 MB and 60 ms of start-up.
+    writeCache: false,
+    // Ours covers TCP and TLS too; this one only has to be later.
+    connectTimeout: options.connectTimeoutMs * 2,
+    timerVariant: "native",
+  };
+}
+
+/**
+ * The mqtt package may report one end as `error` twice and as `close`, and keeps some errors of the socket to itself;
+ * the first reason counts.
+ */
+function watchForLoss(client: Client, socket: TLSSocket, { host, port }: LinkOptions): AbortSignal {
+  const lost = new AbortController();
+  const onError = (error: Error) => {
+    lost.abort(connectFailure(error, host, port));
+  };
+  socket.on("error", onError);
+  client.on("error", onError);
+  client.on("close", () => {
+    lost.abort(new AgentError("mqtt/connection-lost", "retry", `the connection to ${host}:${port} ended`));
+  });
+  return lost.signal;
+}
+
+function makeLink(client: Client, lost: AbortSignal): Link {
+  return {
+    lost,
+    async subscribe(filters, signal) {
+      await answered(`SUBACK for ${filters.join(" ")}`, requestSubscription(client, filters), lost, signal);
+    },
+    async publish(topic, payload, signal) {
+      const { promise, resolve, reject } = Promise.withResolvers<undefined>();
+      client.publish(topic, payload, { qos: 1 }, (error) => {
+        if (error == null) resolve(undefined);
+        else reject(endedBefore(`PUBACK for ${topic}`, error));
+      });
+      await answered(`PUBACK for ${topic}`, promise, lost, signal);
+    },
+    async [Symbol.asyncDispose]() {
+      await end(client, lost.aborted);
+    },
+  };
+}
+
+/** A filter is refused by 0x80 in SUBACK, which the package keeps in `granted` beside its own error. */
+async function requestSubscription(client: Client, filters: readonly string[]): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<undefined>();
+  const request = Object.fromEntries(filters.map((filter) => [filter, { qos: 1 as const }]));
+  client.subscribe(request, (error, granted, packet) => {
+    const codes = packet?.granted ?? [];
+    const refused = filters.filter((_filter, index) => Number(codes[index] ?? 0) >= 0x80);
+    if (refused.length > 0) {
+      reject(
+        new AgentError(
+          "mqtt/subscription-refused",
+          "operator",
+          `the server refused the subscription ${refused.join(" ")}`,
+        ),
+      );
+    } else if (error !== null || granted === undefined) {
+      reject(endedBefore(`SUBACK for ${filters.join(" ")}`, error));
+    } else resolve(undefined);
+  });
+  await promise;
+}
+
+/** Waits for the server's answer, for the link's end, for the caller's abort, or for the deadline. */
+async function answered(
+  what: string,
+  answer: Promise<void>,
+  lost: AbortSignal,
+  signal: AbortSignal,
+): Promise<void> {
+  // Rejected by the package after the link's end was already reported: that is no second failure.
+  answer.catch(() => undefined);
+  const late = () =>
+    new AgentError("mqtt/no-answer", "retry", `no ${what} within ${answerTimeoutMs / 1000} s`);
+  await within(answerTimeoutMs, late, answer, lost, signal);
+}
+
+function endedBefore(what: string, cause: Error | null): AgentError {
+  return new AgentError("mqtt/connection-lost", "retry", `the connection ended before ${what}`, { cause });
+}
+
+/** Says DISCONNECT where there is a line, and cuts it where that takes too long. */
+async function end(client: Client, isLost: boolean): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<undefined>();
+  const done = () => {
+    resolve(undefined);
+  };
+  const timer = setTimeout(() => {
+    client.stream.destroy();
+    done();
+  }, closeTimeoutMs);
+  client.end(isLost, {}, done);
+  await promise;
+  clearTimeout(timer);
+}

@@ -1,0 +1,127 @@
+import { within } from "../platform/abort.ts";
+import { AgentError } from "../platform/failure.ts";
+import type { Secret } from "../platform/secret.ts";
+import type { Link, OpenLink } from "../mqtt/link.ts";
+import type { RegistrationTransport } from "./register.ts";
+import {
+  pollTopic,
+  readResponseTopic,
+  registerBody,
+  registerTopic,
+  responseFilter,
+  type Reply,
+} from "./wire.ts";
+
+export interface DpsConnection {
+  readonly endpoint: string;
+  readonly port: number;
+  readonly trustedRoots: string;
+  readonly registrationId: string;
+  readonly username: string;
+  readonly password: Secret<string>;
+  readonly payload?: unknown;
+}
+
+const connectTimeoutMs = 30_000;
+const keepAliveMs = 60_000;
+const answerTimeoutMs = 30_000;
+
+/**
+ * Opens the MQTT conversation: connected, and the response filter granted before anything is asked.
+ * @throws AgentError `provisioning/not-accepted` (operator) and `provisioning/unavailable` (retry) for a refused CONNECT,
+ *   `provisioning/no-answer` (retry), and whatever the link throws.
+ */
+export async function openOverMqtt(
+  openLink: OpenLink,
+  to: DpsConnection,
+  signal: AbortSignal,
+): Promise<RegistrationTransport & AsyncDisposable> {
+  const waiting = new Map<string, (reply: Reply) => void>();
+  const result = await openLink(
+    {
+      host: to.endpoint,
+      port: to.port,
+      trustedRoots: to.trustedRoots,
+      clientId: to.registrationId,
+      username: to.username,
+      password: to.password,
+      cleanSession: true,
+      keepAliveMs,
+      connectTimeoutMs,
+      onMessage(topic, body) {
+        const answer = readResponseTopic(topic);
+        // An answer to a request of somebody else, or to one that was given up, is nobody's.
+        if (answer !== undefined) waiting.get(answer.rid)?.({ ...answer, body });
+      },
+    },
+    signal,
+  );
+  if (result.status === "refused") throw connectRefused(result.returnCode, to.endpoint);
+  const { link } = result;
+  try {
+    await link.subscribe([responseFilter], signal);
+  } catch (error) {
+    await link[Symbol.asyncDispose]();
+    throw error;
+  }
+  return conversation(link, waiting, to);
+}
+
+function conversation(
+  link: Link,
+  waiting: Map<string, (reply: Reply) => void>,
+  to: DpsConnection,
+): RegistrationTransport & AsyncDisposable {
+  let lastRid = 0;
+  const ask = async (
+    topicFor: (rid: string) => string,
+    body: string,
+    signal: AbortSignal,
+  ): Promise<Reply> => {
+    lastRid += 1;
+    const rid = String(lastRid);
+    const answer = Promise.withResolvers<Reply>();
+    waiting.set(rid, answer.resolve);
+    try {
+      await link.publish(topicFor(rid), body, signal);
+      return await within(answerTimeoutMs, noAnswer, answer.promise, link.lost, signal);
+    } finally {
+      waiting.delete(rid);
+    }
+  };
+  return {
+    register: async (signal) => ask(registerTopic, registerBody(to.registrationId, to.payload), signal),
+    poll: async (operationId, signal) => ask((rid) => pollTopic(rid, operationId), "", signal),
+    async [Symbol.asyncDispose]() {
+      await link[Symbol.asyncDispose]();
+    },
+  };
+}
+
+function noAnswer(): AgentError {
+  return new AgentError(
+    "provisioning/no-answer",
+    "retry",
+    `DPS did not answer within ${answerTimeoutMs / 1000} s`,
+  );
+}
+
+/** [MQTT-3.2.2.3]: 3 is "server unavailable"; DPS says 4 or 5 for a token, a scope or a name that it does not accept. */
+function connectRefused(returnCode: number, endpoint: string): AgentError {
+  if (returnCode === 3) {
+    return new AgentError("provisioning/unavailable", "retry", `DPS at ${endpoint} is busy (CONNACK 3)`);
+  }
+  if (returnCode === 2 || returnCode === 4 || returnCode === 5) {
+    return new AgentError(
+      "provisioning/not-accepted",
+      "operator",
+      `DPS at ${endpoint} refused the connection (CONNACK ${returnCode}): it does not know the ID scope, or the token does not ` +
+        "hold by its clock. Compare id_scope with the portal, and this device's clock with the true time",
+    );
+  }
+  return new AgentError(
+    "provisioning/connack-unknown",
+    "retry",
+    `DPS at ${endpoint} refused the connection with CONNACK ${returnCode}`,
+  );
+}

@@ -1,0 +1,171 @@
+import { AgentError } from "../platform/failure.ts";
+import { parseBody, text, member } from "./body.ts";
+
+/** What came back for one request. `status` is HTTP-like; `retryAfterMs` is the service's own wish. */
+export interface Reply {
+  readonly status: number;
+  readonly retryAfterMs?: number;
+  readonly body: Uint8Array;
+}
+
+export interface Assigned {
+  readonly status: "assigned";
+  readonly hub: string;
+  readonly deviceId: string;
+  readonly substatus?: string;
+  readonly payload?: unknown;
+}
+
+type Answer =
+  | Assigned
+  | { readonly status: "assigning"; readonly operationId: string; readonly pollAfterMs: number }
+  | { readonly status: "operation-unknown" };
+
+/** The only filter that DPS grants. */
+export const responseFilter = "$dps/registrations/res/#";
+
+const defaultPollMs = 3_000;
+
+/** There is no `?` before api-version here, unlike at the hub. */
+export function dpsUsername(
+  idScope: string,
+  registrationId: string,
+  apiVersion: string,
+  agent: string,
+): string {
+  return `${idScope}/registrations/${registrationId}/api-version=${apiVersion}&ClientVersion=${encodeURIComponent(agent)}`;
+}
+
+/** What a DPS token is made for, over MQTT and HTTPS alike. */
+export function dpsResource(idScope: string, registrationId: string): string {
+  return `${idScope}/registrations/${registrationId}`;
+}
+
+export const dpsKeyName = "registration";
+
+export function registerTopic(rid: string): string {
+  return `$dps/registrations/PUT/iotdps-register/?$rid=${rid}`;
+}
+
+export function pollTopic(rid: string, operationId: string): string {
+  return `$dps/registrations/GET/iotdps-get-operationstatus/?$rid=${rid}&operationId=${encodeURIComponent(operationId)}`;
+}
+
+export function registerBody(registrationId: string, payload: unknown): string {
+  return JSON.stringify({ registrationId, ...(payload === undefined ? {} : { payload }) });
+}
+
+/** `$dps/registrations/res/202/?$rid=7&retry-after=3`; undefined for anything else. */
+export function readResponseTopic(
+  topic: string,
+): { readonly rid: string; readonly status: number; readonly retryAfterMs?: number } | undefined {
+  const match = /^\$dps\/registrations\/res\/(\d{3})\/\?(.*)$/.exec(topic);
+  if (match === null) return undefined;
+  const query = new URLSearchParams(match[2]);
+  const rid = query.get("$rid");
+  if (rid === null) return undefined;
+  const seconds = Number(query.get("retry-after") ?? Number.NaN);
+  return { rid, status: Number(match[1]), ...(seconds >= 0 ? { retryAfterMs: seconds * 1000 } : {}) };
+}
+
+/**
+ * Makes a typed answer of a reply, or throws why there is none. `failed` and `disabled` arrive with status 200.
+ * @throws AgentError as `register`.
+ */
+export function readReply(reply: Reply): Answer {
+  const body = parseBody(reply.body);
+  if (reply.status >= 300) return readRefusal(reply, body);
+  const operationId = text(body, "operationId");
+  const state = member(body, "registrationState");
+  const status = text(state, "status") ?? text(body, "status") ?? "absent";
+  switch (status) {
+    case "assigned":
+      return readAssigned(state);
+    case "assigning":
+    case "unassigned":
+      if (operationId === undefined) throw malformed("an unfinished answer without operationId");
+      return { status: "assigning", operationId, pollAfterMs: reply.retryAfterMs ?? defaultPollMs };
+    case "disabled":
+      throw new AgentError(
+        "provisioning/disabled",
+        "operator",
+        "the enrollment is disabled in DPS. Enable it in the portal, or wait if that is meant to be",
+      );
+    case "failed":
+      throw new AgentError(
+        "provisioning/failed",
+        "retry",
+        `DPS could not assign a hub: ${text(state, "errorMessage") ?? "no reason given"} (${code(state)}). ` +
+          "Check the linked hubs and the allocation policy of the enrollment",
+      );
+    default:
+      throw malformed(`status "${status}"`);
+  }
+}
+
+function readAssigned(state: unknown): Assigned {
+  const hub = text(state, "assignedHub");
+  const deviceId = text(state, "deviceId");
+  if (hub === undefined || !/^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$/.test(hub)) {
+    throw malformed("an assignment without a legal hub name");
+  }
+  // The device ID becomes part of topics and of the user name, where these would change the meaning.
+  if (deviceId === undefined || !/^[^/+\s]{1,128}$/.test(deviceId) || /[#]/.test(deviceId)) {
+    throw malformed("an assignment without a legal device ID");
+  }
+  const substatus = text(state, "substatus");
+  const payload = member(state, "payload");
+  return {
+    status: "assigned",
+    hub,
+    deviceId,
+    ...(substatus === undefined ? {} : { substatus }),
+    ...(payload === undefined || payload === null ? {} : { payload }),
+  };
+}
+
+/** @see https://learn.microsoft.com/azure/iot-dps/how-to-troubleshoot-dps#common-error-codes */
+function readRefusal(reply: Reply, body: unknown): Answer {
+  const says = `${text(body, "message") ?? "no message"} (${reply.status}/${code(body)}, tracking ID ${text(body, "trackingId") ?? "absent"})`;
+  const after = reply.retryAfterMs === undefined ? {} : { retryAfterMs: reply.retryAfterMs };
+  if (code(body) === "404203") return { status: "operation-unknown" };
+  if (reply.status === 401 || reply.status === 403) {
+    throw new AgentError(
+      "provisioning/unauthorized",
+      "operator",
+      `DPS does not accept this device's key: ${says}. Compare the device key with the enrollment's`,
+    );
+  }
+  if (reply.status === 404) {
+    throw new AgentError(
+      "provisioning/enrollment-not-found",
+      "operator",
+      `DPS knows no enrollment for this registration ID: ${says}. Create it, or mend registration_id`,
+    );
+  }
+  if (reply.status === 429) {
+    throw new AgentError("provisioning/throttled", "retry", `DPS asks for patience: ${says}`, after);
+  }
+  if (reply.status >= 500) {
+    throw new AgentError("provisioning/unavailable", "retry", `DPS has a fault of its own: ${says}`, after);
+  }
+  throw new AgentError(
+    "provisioning/bad-request",
+    "operator",
+    `DPS refused the registration: ${says}`,
+    after,
+  );
+}
+
+function code(body: unknown): string {
+  const value = member(body, "errorCode");
+  return typeof value === "number" || typeof value === "string" ? String(value) : "no code";
+}
+
+function malformed(what: string): AgentError {
+  return new AgentError(
+    "provisioning/malformed-answer",
+    "retry",
+    `DPS sent ${what}, which the protocol does not allow`,
+  );
+}
