@@ -1,3 +1,4 @@
+import type { Json } from "../platform/json.ts";
 import type { LogLevel } from "../platform/log.ts";
 
 /**
@@ -20,7 +21,14 @@ export interface Config {
 }
 
 /** Where the device's key is, by the scheme of its URI. */
-export type KeyLocation = { readonly scheme: "file"; readonly path: string };
+export type KeyLocation = { readonly scheme: "file"; readonly locations: readonly KeyFile[] };
+
+/** One place for a key file. The places are tried in their order, each time the key is opened: the first that exists serves. */
+export interface KeyFile {
+  readonly path: string;
+  /** Inside systemd's credentials directory, where access lists stand in for the mode. */
+  readonly isCredential: boolean;
+}
 
 export interface ProvisioningConfig {
   /** Host name without scheme or port. */
@@ -28,7 +36,7 @@ export interface ProvisioningConfig {
   readonly port: number;
   readonly apiVersion: string;
   /** Sent along with each registration, for a custom allocation function. */
-  readonly payload?: JsonValue;
+  readonly payload?: Json;
 }
 
 export interface HubConfig {
@@ -56,10 +64,3 @@ export interface ApplyRule {
   readonly command?: readonly [string, ...string[]];
   readonly timeoutMs: number;
 }
-
-export type JsonValue =
-  | string
-  | number
-  | boolean
-  | readonly JsonValue[]
-  | { readonly [name: string]: JsonValue };

@@ -1,5 +1,4 @@
 import { dirname, join } from "node:path";
-import { listDirectory } from "../platform/files.ts";
 import type { ApplyRule, Config, KeyLocation } from "./config.ts";
 import { checkTargets } from "./check-targets.ts";
 import type { KeyUri } from "./key-uri.ts";
@@ -49,15 +48,15 @@ export async function loadConfig(sources: ConfigSources): Promise<LoadedConfig> 
   if (checked.values === undefined || problems.length > 0) {
     return { status: "invalid", problems: inOrder(problems), warnings };
   }
-  return { status: "valid", config: await assemble(checked.values, sources), warnings };
+  return { status: "valid", config: assemble(checked.values, sources), warnings };
 }
 
-async function assemble(values: ValidConfig, sources: ConfigSources): Promise<Config> {
+function assemble(values: ValidConfig, sources: ConfigSources): Config {
   const { provisioning, hub, tls, log, apply } = values;
   return {
     idScope: values.id_scope,
     ...(values.registration_id !== undefined && { registrationId: values.registration_id }),
-    key: await locateKey(values.key, sources),
+    key: keyLocation(values.key, sources),
     provisioning: {
       endpoint: provisioning.endpoint,
       port: provisioning.port,
@@ -81,16 +80,20 @@ function toApplyRule({ timeout, ...rule }: ValidConfig["apply"][number]): ApplyR
 }
 
 /** A bare name is a systemd credential where there is one, or else a file beside the configuration. */
-async function locateKey(uri: KeyUri, sources: ConfigSources): Promise<KeyLocation> {
-  const { nameOrPath } = uri;
-  if (nameOrPath.startsWith("/")) return { scheme: "file", path: nameOrPath };
-  const { credentialsDirectory } = sources;
-  if (credentialsDirectory !== undefined) {
-    const credentials = await listDirectory(credentialsDirectory);
-    if (credentials.includes(nameOrPath))
-      return { scheme: "file", path: join(credentialsDirectory, nameOrPath) };
+function keyLocation({ nameOrPath }: KeyUri, sources: ConfigSources): KeyLocation {
+  if (nameOrPath.startsWith("/")) {
+    return { scheme: "file", locations: [{ path: nameOrPath, isCredential: false }] };
   }
-  return { scheme: "file", path: join(dirname(sources.file), nameOrPath) };
+  const { credentialsDirectory } = sources;
+  return {
+    scheme: "file",
+    locations: [
+      ...(credentialsDirectory === undefined
+        ? []
+        : [{ path: join(credentialsDirectory, nameOrPath), isCredential: true }]),
+      { path: join(dirname(sources.file), nameOrPath), isCredential: false },
+    ],
+  };
 }
 
 /** File by file as they were read, then line by line; what has no line comes first. */

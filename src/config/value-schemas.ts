@@ -1,5 +1,5 @@
 import * as v from "valibot";
-import type { JsonValue } from "./config.ts";
+import type { Json } from "../platform/json.ts";
 import { parseDuration } from "./duration.ts";
 
 /** A duration text within bounds; milliseconds come out. */
@@ -25,7 +25,7 @@ export function absolutePath() {
 
 /** What JSON can carry without loss: TOML's dates, infinities and integers beyond 2^53 are not among it. */
 export function jsonValue() {
-  return v.custom<JsonValue>(isJson);
+  return v.custom<Json>(isJson);
 }
 
 export function isCleanAbsolutePath(path: string): boolean {
