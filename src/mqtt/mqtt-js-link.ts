@@ -35,7 +35,7 @@ export async function openMqttLink(options: LinkOptions, signal: AbortSignal): P
 
 async function connect(options: LinkOptions, signal: AbortSignal): Promise<ConnectResult> {
   const socket = await openSecureSocket(options.host, options.port, options.trustedRoots, signal);
-  return await connectOver(socket, options, signal);
+  return connectOver(socket, options, signal);
 }
 
 async function connectOver(

@@ -26,6 +26,11 @@ export function isJsonObject(value: Json | undefined): value is JsonObject {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
+/** Own members only: what the prototype has (`constructor`) is not in the document. */
+export function ownMember(object: JsonObject, key: string): Json | undefined {
+  return Object.hasOwn(object, key) ? object[key] : undefined;
+}
+
 /** Whether something from outside is JSON of a depth that may be walked (64 levels). */
 export function isJson(value: unknown): value is Json {
   let level = [value];
@@ -55,4 +60,13 @@ function isScalar(value: unknown): boolean {
 function isContainer(value: unknown): value is object {
   if (typeof value !== "object" || value === null) return false;
   return Array.isArray(value) || Object.getPrototypeOf(value) === Object.prototype;
+}
+
+/** Parses bytes from outside; undefined where they are no JSON. */
+export function parseJson(bytes: Uint8Array): unknown {
+  try {
+    return JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("utf8"));
+  } catch {
+    return undefined;
+  }
 }

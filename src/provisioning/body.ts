@@ -1,14 +1,5 @@
 /** Readers for JSON whose shape is not to be trusted. */
 
-/** The JSON of a body, or undefined where it is empty or no JSON. */
-export function parseBody(body: Uint8Array): unknown {
-  try {
-    return JSON.parse(Buffer.from(body).toString("utf8"));
-  } catch {
-    return undefined;
-  }
-}
-
 export function member(value: unknown, name: string): unknown {
   if (typeof value !== "object" || value === null) return undefined;
   const found: unknown = Object.getOwnPropertyDescriptor(value, name)?.value;

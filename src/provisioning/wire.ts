@@ -1,5 +1,6 @@
 import { AgentError } from "../platform/failure.ts";
-import { parseBody, text, member } from "./body.ts";
+import { parseJson } from "../platform/json.ts";
+import { member, text } from "./body.ts";
 
 /** What came back for one request. `status` is HTTP-like; `retryAfterMs` is the service's own wish. */
 export interface Reply {
@@ -73,7 +74,7 @@ export function readResponseTopic(
  * @throws AgentError as `register`.
  */
 export function readReply(reply: Reply): Answer {
-  const body = parseBody(reply.body);
+  const body = parseJson(reply.body);
   if (reply.status >= 300) return readRefusal(reply, body);
   const operationId = text(body, "operationId");
   const state = member(body, "registrationState");

@@ -1,0 +1,47 @@
+import { within } from "../platform/abort.ts";
+import { AgentError } from "../platform/failure.ts";
+import type { Link } from "../mqtt/link.ts";
+
+export interface TwinReply {
+  readonly status: number;
+  readonly retryAfterMs?: number;
+  readonly body: Uint8Array;
+}
+
+/** How long a twin request may take before the session counts as broken. */
+const answerTimeoutMs = 30_000;
+
+/** The twin requests under way on one link, matched with their answers by `$rid`. Dies with its session. */
+export class Requests {
+  readonly #waiting = new Map<string, (reply: TwinReply) => void>();
+  #lastRid = 0;
+
+  /**
+   * Publishes one request and waits for its answer.
+   * @throws AgentError `hub/no-answer` (retry); whatever ends the link.
+   */
+  async ask(
+    link: Link,
+    topicFor: (rid: string) => string,
+    body: string,
+    signal: AbortSignal,
+  ): Promise<TwinReply> {
+    this.#lastRid += 1;
+    const rid = this.#lastRid.toString(16);
+    const { promise, resolve } = Promise.withResolvers<TwinReply>();
+    this.#waiting.set(rid, resolve);
+    try {
+      await link.publish(topicFor(rid), body, signal);
+      const late = () =>
+        new AgentError("hub/no-answer", "retry", `the hub did not answer within ${answerTimeoutMs / 1000} s`);
+      return await within(answerTimeoutMs, late, promise, link.lost, signal);
+    } finally {
+      this.#waiting.delete(rid);
+    }
+  }
+
+  /** Hands an answer to who waits for it; an unknown `rid` is nobody's. */
+  settle(rid: string, reply: TwinReply): void {
+    this.#waiting.get(rid)?.(reply);
+  }
+}

@@ -1,0 +1,130 @@
+import { untilAborted } from "../platform/abort.ts";
+import { AgentError } from "../platform/failure.ts";
+import { parseJson } from "../platform/json.ts";
+import type { JsonObject } from "../platform/json.ts";
+import type { Secret } from "../platform/secret.ts";
+import type { Link, OpenLink } from "../mqtt/link.ts";
+import { Requests, type TwinReply } from "./requests.ts";
+import {
+  connectRefused,
+  readHubTopic,
+  twinFilters,
+  twinGetTopic,
+  twinPatchTopic,
+  twinRefused,
+} from "./wire.ts";
+
+export interface HubConnection {
+  readonly hub: string;
+  readonly port: number;
+  readonly trustedRoots: string;
+  readonly deviceId: string;
+  readonly username: string;
+  readonly password: Secret<string>;
+  readonly keepAliveMs: number;
+}
+
+/** One connection to the assigned hub: accepted, and subscribed to its twin. */
+export interface Session extends AsyncDisposable {
+  /** Aborted with an AgentError when the connection ends without our wish. */
+  readonly lost: AbortSignal;
+  /** The whole twin as the hub has it: parsed JSON, not yet checked. */
+  twin(signal: AbortSignal): Promise<unknown>;
+  /**
+   * Merges a patch into the reported properties.
+   * @throws AgentError `hub/twin-refused` (operator), `hub/throttled`, `hub/unavailable`, `hub/no-answer` (retry).
+   */
+  report(patch: JsonObject, signal: AbortSignal): Promise<void>;
+  /** The desired patches that came since the last call, oldest first; waits for one where there is none. */
+  desiredPatches(signal: AbortSignal): Promise<readonly unknown[]>;
+}
+
+const connectTimeoutMs = 30_000;
+
+/**
+ * Connects to the hub and subscribes to the twin.
+ * @throws AgentError `hub/refused` (reprovision), `hub/busy` (retry), `hub/protocol-refused` (operator),
+ *   `hub/connack-unknown` (retry), and whatever the link throws.
+ */
+export async function openSession(
+  openLink: OpenLink,
+  to: HubConnection,
+  signal: AbortSignal,
+): Promise<Session> {
+  const requests = new Requests();
+  const inbox = new Inbox();
+  const result = await openLink(
+    {
+      host: to.hub,
+      port: to.port,
+      trustedRoots: to.trustedRoots,
+      clientId: to.deviceId,
+      username: to.username,
+      password: to.password,
+      // A clean session would drop what the hub queued for us.
+      cleanSession: false,
+      keepAliveMs: to.keepAliveMs,
+      connectTimeoutMs,
+      onMessage(topic, body) {
+        const incoming = readHubTopic(topic);
+        if (incoming?.kind === "desired") inbox.put(parseJson(body));
+        if (incoming?.kind === "response") requests.settle(incoming.rid, { ...incoming, body });
+      },
+    },
+    signal,
+  );
+  if (result.status === "refused") throw connectRefused(result.returnCode, to.hub, to.deviceId);
+  const { link } = result;
+  try {
+    await link.subscribe(twinFilters, signal);
+  } catch (error) {
+    await link[Symbol.asyncDispose]();
+    throw error;
+  }
+  return makeSession(link, requests, inbox);
+}
+
+function makeSession(link: Link, requests: Requests, inbox: Inbox): Session {
+  return {
+    lost: link.lost,
+    async twin(signal) {
+      const reply = await requests.ask(link, twinGetTopic, "", signal);
+      if (reply.status !== 200) throw refusal("twin request", reply);
+      return parseJson(reply.body);
+    },
+    async report(patch, signal) {
+      const reply = await requests.ask(link, twinPatchTopic, JSON.stringify(patch), signal);
+      if (reply.status >= 300) throw refusal("reported properties", reply);
+    },
+    desiredPatches: async (signal) => inbox.take(signal, link.lost),
+    async [Symbol.asyncDispose]() {
+      await link[Symbol.asyncDispose]();
+    },
+  };
+}
+
+function refusal(what: string, reply: TwinReply): AgentError {
+  const body = parseJson(reply.body);
+  const says =
+    typeof body === "object" && body !== null && "message" in body ? String(body.message) : "no reason given";
+  return twinRefused(what, reply.status, says, reply.retryAfterMs);
+}
+
+/** Patches wait here until somebody asks. */
+class Inbox {
+  #patches: unknown[] = [];
+  #wake = Promise.withResolvers<undefined>();
+
+  put(patch: unknown): void {
+    this.#patches.push(patch);
+    this.#wake.resolve(undefined);
+  }
+
+  async take(...signals: readonly AbortSignal[]): Promise<readonly unknown[]> {
+    if (this.#patches.length === 0) await untilAborted(this.#wake.promise, ...signals);
+    const patches = this.#patches;
+    this.#patches = [];
+    this.#wake = Promise.withResolvers();
+    return patches;
+  }
+}
