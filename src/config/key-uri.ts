@@ -1,3 +1,4 @@
+import { quote } from "./describe-value.ts";
 import type { Diagnosis } from "./key-doc.ts";
 
 /** Where a key URI points. A name without `/` is looked up later, first among the credentials, then beside the configuration. */
@@ -38,7 +39,7 @@ export function explainKeyUri(value: unknown): Partial<Diagnosis> {
       return notYet("TPM 2.0");
     default:
       return {
-        found: `the scheme ${JSON.stringify(`${scheme}:`)}`,
+        found: `the scheme ${quote(scheme)}`,
         fix: "use file: with the name of a key file",
       };
   }

@@ -41,7 +41,7 @@ export async function loadConfig(sources: ConfigSources): Promise<LoadedConfig> 
   const problems = [
     ...unread,
     // What seems to be missing may stand in the file that could not be read.
-    ...checked.problems.filter((problem) => unread.length === 0 || problem.line !== undefined),
+    ...checked.problems.filter(({ line }) => unread.length === 0 || line !== undefined),
     ...merged.problems,
     ...checkTargets(merged.tree, own),
   ];
