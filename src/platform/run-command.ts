@@ -92,6 +92,11 @@ interface End {
 
 async function waitForEnd(child: ChildProcess, command: Command, signal: AbortSignal): Promise<End> {
   const ended = Promise.withResolvers<End>();
+  // Listened for from the start: where the pipes are closed already, "close" follows "exit" without a pause.
+  const closed = Promise.withResolvers<void>();
+  child.once("close", () => {
+    closed.resolve();
+  });
   let reason: AgentError | undefined;
   let killTimer: NodeJS.Timeout | undefined;
   const stop = (because: AgentError): void => {
@@ -120,29 +125,24 @@ async function waitForEnd(child: ChildProcess, command: Command, signal: AbortSi
   child.once("exit", (exitCode, signalName) => {
     ended.resolve({ exitCode, signalName });
   });
-  try {
-    const end = await ended.promise;
-    await drain(child);
-    if (reason !== undefined) throw reason;
-    return end;
-  } finally {
+  const disarm = (): void => {
     signal.removeEventListener("abort", onAbort);
     clearTimeout(timer);
     clearTimeout(killTimer);
-  }
+  };
+  const end = await ended.promise.finally(disarm);
+  await drain(child, closed.promise);
+  if (reason !== undefined) throw reason;
+  return end;
 }
 
 /** Ends what is left of the group and waits for the rest of the output. */
-async function drain(child: ChildProcess): Promise<void> {
-  const closed = Promise.withResolvers<void>();
-  child.once("close", () => {
-    closed.resolve();
-  });
+async function drain(child: ChildProcess, closed: Promise<void>): Promise<void> {
   signalGroup(child, "SIGKILL");
   const timer = setTimeout(() => {
     for (const stream of [child.stdin, child.stdout, child.stderr]) stream?.destroy();
   }, drainMs);
-  await closed.promise;
+  await closed;
   clearTimeout(timer);
 }
 
