@@ -62,7 +62,7 @@ export const applyRule = documented(
         v.tupleWithRest([v.pipe(v.string(), v.check(isProgram))], v.pipe(v.string(), v.check(hasNoNul))),
       ),
       {
-        help: "Program to run after a change, and its arguments. No shell is involved: no variables, no pipes. Nothing is run by default.",
+        help: "Program to run after a change, and its arguments. No shell is involved: no variables, no pipes.",
         expected: "a list of texts, the first one the absolute path of a program",
         fix: "write the program's whole path and its arguments as a list",
         example: '["/usr/bin/systemctl", "try-restart", "my-app.service"]',

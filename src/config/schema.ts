@@ -4,6 +4,7 @@ import * as explain from "./explain.ts";
 import { documented } from "./key-doc.ts";
 import { explainKeyUri, parseKeyUri } from "./key-uri.ts";
 import { applyRule } from "./apply-schema.ts";
+import { isRegistrationId } from "./registration-id.ts";
 import { absolutePath, duration, jsonValue, port } from "./value-schemas.ts";
 
 const apiVersion = v.pipe(v.string(), v.regex(/^\d{4}-\d{2}-\d{2}(?:-preview)?$/));
@@ -35,8 +36,8 @@ const provisioning = v.object({
     help: "Version of the provisioning API. The default is the newest that is not a preview.",
   }),
   payload: documented(v.exactOptional(jsonValue()), {
-    help: "Sent along with each registration as JSON, for a custom allocation function in Azure. Not sent by default.",
-    expected: "values that JSON can carry (no dates, no infinities, integers up to 9007199254740991)",
+    help: "Sent along with each registration as JSON, for a custom allocation function in Azure.",
+    expected: "what JSON can carry: no dates, no infinities, integers up to 9007199254740991",
     fix: "write dates and very large numbers as texts",
     example: '{ site = "plant-7", line = 2 }',
   }),
@@ -93,15 +94,12 @@ export const configSchema = v.object({
     missing:
       'add the line id_scope = "0ne00XXXXXX" above the first [table]; the value is on the overview page of your Device Provisioning Service in the Azure portal, or run: az iot dps show --name NAME --query properties.idScope',
   }),
-  registration_id: documented(
-    v.exactOptional(v.pipe(v.string(), v.maxLength(128), v.regex(/^[A-Za-z0-9._:-]*[A-Za-z0-9-]$/))),
-    {
-      help: "The name of this device at the provisioning service. Without it the identity supplies the name, or else the host name in lower case.",
-      expected: "1 to 128 of the letters A-Z a-z, digits and - . _ : with a letter, digit or - at the end",
-      fix: "write the registration ID of the enrollment",
-      example: '"plant-7-gateway-3"',
-    },
-  ),
+  registration_id: documented(v.exactOptional(v.pipe(v.string(), v.check(isRegistrationId))), {
+    help: "The name of this device at the provisioning service. Without it the identity supplies the name, or else the host name in lower case.",
+    expected: "1 to 128 of the letters A-Z a-z, digits and - . _ : with a letter, digit or - at the end",
+    fix: "write the registration ID of the enrollment",
+    example: '"plant-7-gateway-3"',
+  }),
   key: documented(
     v.exactOptional(
       v.pipe(

@@ -42,13 +42,13 @@ function tableBlocks(name: string, schema: GenericSchema): readonly string[] {
 function keyBlock(name: string, schema: GenericSchema): string {
   const { help, expected, example } = docOf(schema);
   const standard = defaultOf(schema);
-  const isMandatory = schema.type !== "exact_optional";
-  const kind = isMandatory
-    ? "Mandatory."
-    : standard === undefined
-      ? "Not set by default."
-      : "Shown is the default.";
-  const words = wrap(`${help} Value: ${expected}. ${kind}`);
+  const kind =
+    schema.type === "exact_optional"
+      ? standard === undefined
+        ? "optional"
+        : "shown: the default"
+      : "mandatory";
+  const words = `${wrap(help)}\n${wrap(`Value (${kind}): ${expected}.`)}`;
   // The one line that makes a configuration is in force; everything else waits for its `#` to go.
   const mark = name === "id_scope" ? "" : "#";
   return `${comment(words)}\n${mark}${name} = ${standard ?? example}`;
