@@ -57,7 +57,7 @@ export function applyDesiredPatch(current: Desired, patch: unknown): PatchResult
   if (version <= current.version) return { status: "duplicate" };
   if (version > current.version + 1) return { status: "gap" };
   const properties = mergePatch(current.properties, withoutReserved(patch));
-  return { status: "applied", desired: { version, properties: isJsonObject(properties) ? properties : {} } };
+  return { status: "applied", desired: { version, properties } };
 }
 
 function versionOf(object: JsonObject): number | undefined {
