@@ -1,7 +1,8 @@
-import type { Outcome } from "../appliers/applier.ts";
 import type { PropertyResult, Reconciled } from "../appliers/reconcile.ts";
-import type { Json, JsonObject } from "../platform/json.ts";
+import { canonicalJson, isJsonObject, ownMember, type Json, type JsonObject } from "../platform/json.ts";
+import { acknowledge } from "./acknowledgement.ts";
 import { measureDepth, measureSize } from "./measure.ts";
+import { plainText } from "./plain-text.ts";
 
 /** What the agent tells about itself in its component `latebind`. */
 export interface AgentFacts {
@@ -15,15 +16,12 @@ const maxValueBytes = 4 * 1024;
 const maxReportedBytes = 32 * 1024;
 /** Of objects within each other, in all reported properties. */
 const maxDepth = 10;
-const maxTextLength = 512;
 
 /**
  * What our part of the reported properties should be: one IoT Plug and Play acknowledgement `{ value, ac, av, ad }` per property, and the
  * component `latebind` with its settings and facts. A top-level null means "must not be there"; keys not named are not ours.
  *
- * `ac` is 200 (in force), 400 (not legal) or 500 (could not be put in force). `value` is what is in force now; it is left out
- * where nobody knows, and where it is larger than 4 KiB, too deep, or would not fit into the hub's 32 KiB: `ad` then says so.
- * @see https://learn.microsoft.com/azure/iot/concepts-convention#writable-properties
+ * A value that is larger than 4 KiB, too deep, or would not fit into the hub's 32 KiB is not echoed.
  * @see https://learn.microsoft.com/azure/iot-hub/iot-hub-devguide-device-twins#device-twin-size
  */
 export function wantedReported(
@@ -51,16 +49,16 @@ function assemble(
 ): JsonObject {
   const settings = results.filter((result) => result.component !== undefined);
   const properties = results.filter((result) => result.component === undefined);
-  const acknowledge = (result: PropertyResult): [string, JsonObject] => [
+  const answer = (result: PropertyResult): [string, JsonObject] => [
     result.property,
-    acknowledgement(result, omitted.has(result)),
+    acknowledge(result, omitted.has(result)),
   ];
   return Object.fromEntries<Json>([
     ...absent
       .filter((name) => name.component === undefined)
       .map((name): [string, null] => [name.property, null]),
-    ...properties.map(acknowledge),
-    ["latebind", Object.fromEntries<Json>([...settings.map(acknowledge), ...factEntries(facts)])],
+    ...properties.map(answer),
+    ["latebind", Object.fromEntries<Json>([...settings.map(answer), ...factEntries(facts)])],
   ]);
 }
 
@@ -76,26 +74,6 @@ function factEntries(facts: AgentFacts): readonly [string, Json][] {
   ];
 }
 
-function acknowledgement(result: PropertyResult, isOmitted: boolean): JsonObject {
-  const { ac, text } = judge(result.outcome);
-  const hasValue = result.value !== undefined;
-  const ad = plainText(hasValue && isOmitted ? `${text}; the value is too large to be reported` : text);
-  const answer = { ac, av: result.version, ad };
-  return hasValue && !isOmitted ? { value: result.value, ...answer } : answer;
-}
-
-function judge(outcome: Outcome): { readonly ac: number; readonly text: string } {
-  switch (outcome.status) {
-    case "unchanged":
-    case "applied":
-      return { ac: 200, text: "in force" };
-    case "rejected":
-      return { ac: 400, text: outcome.problems.join("; ") };
-    case "failed":
-      return { ac: 500, text: `${outcome.code}: ${outcome.message}` };
-  }
-}
-
 /** The acknowledgement adds a level around the value, and the component another one. */
 function canBeEchoed({ component, value }: PropertyResult): boolean {
   if (value === undefined) return true;
@@ -103,13 +81,32 @@ function canBeEchoed({ component, value }: PropertyResult): boolean {
   return measureSize(value) <= maxValueBytes && measureDepth(value) + levels <= maxDepth;
 }
 
-/** One line of at most 512 characters that is valid Unicode and has no control characters. */
-function plainText(text: string): string {
-  const line = text
-    .toWellFormed()
-    .replaceAll(/\p{Cc}+/gu, " ")
-    .trim();
-  if (line.length <= maxTextLength) return line;
-  // A pair cut in two becomes one replacement character, which is as long as the half.
-  return `${line.slice(0, maxTextLength - 1).toWellFormed()}…`;
+/**
+ * The merge patch that turns `previous` into `wanted`; undefined where nothing differs.
+ *
+ * Top-level keys that `wanted` does not name are not ours and stay; within the named ones everything else is deleted.
+ * `mergePatch(previous, diffReported(previous, wanted))` equals `wanted` on its keys, where null stands for absent.
+ */
+export function diffReported(previous: JsonObject, wanted: JsonObject): JsonObject | undefined {
+  return diffMembers(previous, wanted, Object.keys(wanted));
+}
+
+function diffMembers(
+  previous: JsonObject,
+  wanted: JsonObject,
+  keys: Iterable<string>,
+): JsonObject | undefined {
+  const changes = new Map<string, Json>();
+  for (const key of keys) {
+    const change = diffValue(ownMember(previous, key), ownMember(wanted, key) ?? null);
+    if (change !== undefined) changes.set(key, change);
+  }
+  return changes.size === 0 ? undefined : Object.fromEntries(changes);
+}
+
+function diffValue(previous: Json | undefined, wanted: Json): Json | undefined {
+  if (wanted === null) return previous === undefined ? undefined : null;
+  if (isJsonObject(previous) && isJsonObject(wanted))
+    return diffMembers(previous, wanted, new Set([...Object.keys(previous), ...Object.keys(wanted)]));
+  return previous !== undefined && canonicalJson(previous) === canonicalJson(wanted) ? undefined : wanted;
 }
