@@ -44,6 +44,8 @@ export interface HubConfig {
   readonly apiVersion: string;
   readonly keepAliveMs: number;
   readonly tokenLifetimeMs: number;
+  /** From a first refusal to the second try. */
+  readonly refusalRetryMs: number;
 }
 
 export interface TlsConfig {

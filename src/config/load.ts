@@ -76,6 +76,7 @@ function assemble(values: ValidConfig, sources: ConfigSources): Config {
       apiVersion: hub.api_version,
       keepAliveMs: hub.keep_alive,
       tokenLifetimeMs: hub.token_lifetime,
+      refusalRetryMs: hub.refusal_retry,
     },
     tls: { trustBundle: tls.trust_bundle },
     log: { level: log.level },

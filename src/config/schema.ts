@@ -40,6 +40,7 @@ const provisioning = v.object({
     expected: "what JSON can carry: no dates, no infinities, integers up to 9007199254740991",
     fix: "write dates and very large numbers as texts",
     example: '{ site = "plant-7", line = 2 }',
+    explain: explain.explainPayload,
   }),
 });
 
@@ -60,6 +61,11 @@ const hub = v.object({
   token_lifetime: documented(v.exactOptional(duration("5m", "24h"), "1h"), {
     help: "How long a signed access token is valid; it is renewed before it ends. Short limits the harm of a stolen token, long spares reconnects.",
     expected: "a duration from 5m to 24h",
+    explain: explain.explainDuration,
+  }),
+  refusal_retry: documented(v.exactOptional(duration("1s", "10m"), "30s"), {
+    help: "How long after a first refusal by the hub it is tried once more, stretched at random up to twice this; a second refusal in a row leads back to DPS. A single refusal is no proof: hubs refuse healthy devices at times.",
+    expected: "a duration from 1s to 10m",
     explain: explain.explainDuration,
   }),
 });
