@@ -72,6 +72,12 @@ export function explainProperty(value: unknown): Explanation {
   return undefined;
 }
 
+export function explainPayload(value: unknown): Explanation {
+  return {
+    found: typeof value === "number" ? "a number that not every reader can hold" : "something else in it",
+  };
+}
+
 export function explainTableList(value: unknown): Explanation {
   if (typeof value === "object" && value !== null && !Array.isArray(value)) {
     return { found: "one table", fix: "write the header with two brackets on each side: [[apply]]" };

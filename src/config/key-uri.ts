@@ -22,9 +22,12 @@ export function explainKeyUri(value: unknown): Partial<Diagnosis> {
   if (typeof value !== "string") return {};
   const scheme = /^([a-z][a-z0-9+.-]*):/i.exec(value)?.[1];
   if (scheme === undefined) {
+    // Base64 has no dot, so this is a file name and may be shown.
+    if (/^[\w./-]*\.[\w./-]*$/.test(value))
+      return { found: quote(value), fix: `write ${quote(`file:${value}`)}` };
     return {
-      found: `${value.length} characters without a scheme (not shown: they may be a key)`,
-      fix: "put the key into a file with mode 0600 and write file:NAME-OF-THE-FILE; if a key was pasted here, replace it in Azure, it is no longer secret",
+      found: `${value.length} characters without file: in front (not shown: they may be a key)`,
+      fix: "put the key into the file device.key with mode 0600 beside this one and delete the line; a key that was pasted here is no longer secret, so regenerate it in Azure",
     };
   }
   switch (scheme) {

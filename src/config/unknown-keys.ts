@@ -67,7 +67,7 @@ function suggest(schema: GenericSchema, path: TreePath): Suggestion {
       return { fix: `did you mean ${far}? Then ${placement(table, far)}`, meant: pathIn(table, far) };
     }
   }
-  return { fix: `delete it; the settings known here are ${here?.keys.join(", ")}` };
+  return { fix: `delete it; what is known here: ${here?.keys.join(", ")}` };
 }
 
 interface Table {

@@ -68,7 +68,7 @@ function generalWords(schema: v.GenericSchema, path: TreePath, value: unknown): 
   const general =
     standard === undefined
       ? `write ${header} on a line of its own and its settings below`
-      : `delete the line to get ${standard}`;
+      : `change it, or delete the line to get ${standard}`;
   return { expected: doc.expected ?? "a table", found: describeValue(value), fix: doc.fix ?? general };
 }
 
