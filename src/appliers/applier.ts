@@ -16,7 +16,7 @@ export type Outcome =
       readonly changed?: readonly string[];
     };
 
-export type Parsed<Value> =
+type Parsed<Value> =
   | { readonly status: "parsed"; readonly value: Value }
   | { readonly status: "rejected"; readonly problems: readonly string[] };
 

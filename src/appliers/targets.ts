@@ -8,7 +8,7 @@ export interface PropertyName {
   readonly property: string;
 }
 
-export interface Target {
+interface Target {
   readonly name: PropertyName;
   readonly applier: Applier;
   /** Absent where desired does not have the property. */
