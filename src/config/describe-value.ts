@@ -25,8 +25,8 @@ export function quote(text: string): string {
 }
 
 /** 16 bytes, the shortest device key, are 22 base64 characters and padding. */
-function looksLikeCredential(text: string): boolean {
+export function looksLikeCredential(text: string): boolean {
   if (/SharedAccess|PRIVATE KEY|pin-value/i.test(text)) return true;
   const [run = ""] = /[A-Za-z0-9+/]{20,}={0,2}/.exec(text) ?? [];
-  return run.endsWith("=") || [/[A-Z]/, /[a-z]/, /[0-9]/].every((kind) => kind.test(run));
+  return run.endsWith("=") || (/[A-Z]/.test(run) && /[a-z]/.test(run));
 }

@@ -1,5 +1,5 @@
 import { posix } from "node:path";
-import { quote } from "./describe-value.ts";
+import { looksLikeCredential, quote } from "./describe-value.ts";
 import { parseDuration } from "./duration.ts";
 import type { Diagnosis } from "./key-doc.ts";
 
@@ -24,14 +24,14 @@ export function explainIdScope(value: unknown): Explanation {
 }
 
 export function explainEndpoint(value: unknown): Explanation {
-  if (typeof value !== "string" || value === "") return undefined;
+  if (typeof value !== "string" || value === "" || looksLikeCredential(value)) return undefined;
   const host = /^(?:[a-z]+:\/\/)?([^/:]+)/i.exec(value)?.[1];
   if (host !== undefined && host !== value) return { fix: `write the host name alone: ${quote(host)}` };
   return undefined;
 }
 
 export function explainPath(value: unknown): Explanation {
-  if (typeof value !== "string" || value === "") return undefined;
+  if (typeof value !== "string" || value === "" || looksLikeCredential(value)) return undefined;
   if (!value.startsWith("/")) return { fix: "write the whole path from / on" };
   const clean = posix.normalize(value).replace(/\/$/, "");
   return clean === value || clean === "" ? undefined : { fix: `write ${quote(clean)}` };

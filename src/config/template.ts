@@ -10,7 +10,7 @@ const introduction = `latebind configuration, read from /etc/latebind/config.tom
 [[apply]] tables add up. Check a change with: latebind config check
 
 Only id_scope has to be set. To change another setting, delete the # in front
-of it. Durations are whole numbers with the units d, h, m and s: "90s", "1h30m".`;
+of it. Durations are whole numbers with units d, h, m and s: "90s", "1h30m".`;
 
 /**
  * The commented configuration file that documents every setting: what it is for, what is expected, its default. It is made
