@@ -1,5 +1,6 @@
 import { quote } from "./describe-value.ts";
 import type { Diagnosis } from "./key-doc.ts";
+import { isCleanAbsolutePath } from "./value-schemas.ts";
 
 /** Where a key URI points. A name without `/` is looked up later, first among the credentials, then beside the configuration. */
 export interface KeyUri {
@@ -66,9 +67,6 @@ function notYet(kind: string): Partial<Diagnosis> {
 }
 
 function isNameOrPath(text: string): boolean {
-  // oxlint-disable-next-line no-control-regex -- refuses them
-  if (/[\u0000-\u001F\u007F]/.test(text)) return false;
-  const names = (text.startsWith("/") ? text.slice(1) : text).split("/");
-  const isClean = names.every((name) => name !== "" && name !== "." && name !== "..");
-  return isClean && (text.startsWith("/") || names.length === 1);
+  if (text.startsWith("/")) return isCleanAbsolutePath(text);
+  return !text.includes("/") && isCleanAbsolutePath(`/${text}`);
 }
