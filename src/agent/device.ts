@@ -35,7 +35,6 @@ export class Device {
 
   /** Makes the device what `desired` says. Trouble is in the results, not thrown. */
   async apply(desired: Desired, signal: AbortSignal): Promise<Reconciled> {
-    await this.#keep({ ...this.#state, desired });
     const reconciled = await reconcile(
       {
         desired,
