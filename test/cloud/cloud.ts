@@ -79,7 +79,8 @@ export async function startCloud(options: CloudOptions = {}): Promise<Cloud> {
   const hubNames = options.hubs ?? ["test", "production"];
   const enrollments = new Enrollments(() => hubNames[0] ?? "");
   const registrations = new Registrations({ enrollments, hubs, clock, pace });
-  const ground = { authority, journal, port: options.port ?? 8883, parts };
+  const servers = parts.use(new AsyncDisposableStack());
+  const ground = { authority, journal, port: options.port ?? 8883, servers };
   const endpoints = new Map<string, EndpointPlace>();
 
   const dpsService = serveDpsOverMqtt({ idScope, registrations, journal, clock });
@@ -87,12 +88,14 @@ export async function startCloud(options: CloudOptions = {}): Promise<Cloud> {
     endpoints.set("dps", await open(ground, "dps", candidate, 1, dpsService));
   });
   const tokenGraceMs = (options.tokenGraceSeconds ?? 600) * 1000;
+  let lastPlace = 1;
   const addHub = async (name: string): Promise<void> => {
-    const place = hubs.size + 2;
+    lastPlace += 1;
+    const place = lastPlace;
     const hub = new Hub(name, [`${network}.${place}`, dnsNameOf(name)]);
-    hubs.set(name, hub);
     const service = serveHubOverMqtt({ hub, journal, clock, tokenGraceMs });
     endpoints.set(name, await open(ground, name, network, place, service));
+    hubs.set(name, hub);
   };
   for (const name of hubNames) await addHub(name);
 
@@ -127,11 +130,11 @@ interface Ground {
   readonly authority: CertificateAuthority;
   readonly journal: Journal;
   readonly port: number;
-  readonly parts: AsyncDisposableStack;
+  readonly servers: AsyncDisposableStack;
 }
 
 async function open(
-  { authority, journal, port, parts }: Ground,
+  { authority, journal, port, servers }: Ground,
   name: string,
   network: string,
   place: number,
@@ -140,7 +143,7 @@ async function open(
   const host = `${network}.${place}`;
   const dnsName = dnsNameOf(name);
   const front = await createMqttFront({ endpoint: name, journal, service });
-  parts.defer(async () => front.close());
+  servers.defer(async () => front.close());
   const tls = await listenTls({
     host,
     port,
@@ -148,7 +151,7 @@ async function open(
     onConnection: (socket) => front.accept(socket),
     onTlsFailure: (because) => journal.record({ endpoint: name, kind: "tls-failure", because }),
   });
-  parts.defer(async () => tls.close());
+  servers.defer(async () => tls.close());
   return { host, dnsName, port, tls };
 }
 

@@ -24,6 +24,8 @@ interface Visit {
   conversation?: Conversation;
   /** Why it was refused or closed. */
   because?: string;
+  /** Resolved after CONNACK: nothing may be sent earlier. */
+  readonly ready: PromiseWithResolvers<void>;
   lastSent: Promise<void>;
 }
 
@@ -45,7 +47,8 @@ export async function createMqttFront({ endpoint, journal, service }: MqttFrontO
       const asked = packet.keepalive ?? 0;
       packet.keepalive = asked === 0 ? longestKeepAliveSeconds : Math.min(asked, longestKeepAliveSeconds);
       if (packet.will !== undefined) wills.add(packet.will);
-      visits.set(client, { packet, granted: new Map(), lastSent: Promise.resolve() });
+      const ready = Promise.withResolvers<void>();
+      visits.set(client, { packet, granted: new Map(), ready, lastSent: ready.promise });
       callback(null, true);
     },
     authenticate(client, username, password, callback) {
@@ -59,6 +62,7 @@ export async function createMqttFront({ endpoint, journal, service }: MqttFrontO
       });
       if (verdict.returnCode !== 0) {
         visit.because = verdict.because;
+        recordConnect(client, verdict.returnCode, false);
         const error = refusal(verdict);
         callback(isAuthenticateError(error) ? error : null, false);
         return;
@@ -117,20 +121,26 @@ export async function createMqttFront({ endpoint, journal, service }: MqttFrontO
     if (visit !== undefined) visit.because ??= text;
   }
 
-  broker.on("connackSent", ({ returnCode, sessionPresent }, client) => {
+  function recordConnect(client: Client, returnCode: number, sessionPresent: boolean): void {
     const visit = visits.get(client);
     journal.record({
       endpoint,
       kind: "connect",
       clientId: visit?.packet.clientId ?? "",
-      returnCode: returnCode ?? 0,
+      returnCode,
       ...(visit?.because === undefined ? {} : { because: visit.because }),
       username: visit?.packet.username ?? "",
       cleanSession: visit?.packet.clean ?? false,
       sessionPresent,
       keepAliveSeconds: visit?.packet.keepalive ?? 0,
     });
+  }
+
+  broker.on("connackSent", ({ returnCode = 0, sessionPresent }, client) => {
+    // Refusals of the service are in the journal before the client hears of them; the broker's own are not.
+    if (returnCode < 2) recordConnect(client, returnCode, sessionPresent);
   });
+  broker.on("clientReady", (client) => visits.get(client)?.ready.resolve());
   broker.on("keepaliveTimeout", (client) => because(client, "keep-alive exceeded"));
   broker.on("clientError", (client, error) => because(client, error.message));
   broker.on("unsubscribe", (filters, client) => {
@@ -188,7 +198,7 @@ function openLine(client: Client, visit: Visit): ClientLine {
     clientId: client.id,
     send(filter, topic, payload) {
       const qos = visit.granted.get(filter);
-      if (qos === undefined || !client.connected || client.closed) return false;
+      if (qos === undefined || client.closed) return false;
       visit.lastSent = sendAfter(visit.lastSent, client, { topic, payload, qos: qos === 0 ? 0 : 1 });
       return true;
     },

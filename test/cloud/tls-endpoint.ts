@@ -26,6 +26,8 @@ export async function listenTls(options: TlsEndpointOptions): Promise<TlsEndpoin
       key: options.credentials.keyPem,
       minVersion: "TLSv1.2",
       requestCert: true,
+      // Small answers in a row would otherwise wait for the client's delayed acknowledgement.
+      noDelay: true,
       rejectUnauthorized: false,
     },
     options.onConnection,
