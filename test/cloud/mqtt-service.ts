@@ -19,7 +19,7 @@ export interface ClientLine {
   drop(because: string): void;
 }
 
-export interface Publication {
+interface Publication {
   readonly topic: string;
   readonly payload: Buffer;
   readonly retain: boolean;
