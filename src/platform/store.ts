@@ -1,6 +1,6 @@
 import Conf from "conf";
 import { createHash } from "node:crypto";
-import { existsSync, renameSync } from "node:fs";
+import { existsSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { AgentError, systemCode } from "./failure.ts";
 import { syncDirectory } from "./files.ts";
@@ -37,6 +37,7 @@ export function openStore<T>(
   log: Log,
 ): Store<T> {
   const slots = [`${name}.a`, `${name}.b`];
+  sweep(directory, slots);
   const readAll = () =>
     slots.flatMap((slot) => {
       const content = readSlot(directory, slot, log);
@@ -97,6 +98,15 @@ function readSlot(directory: string, slot: string, log: Log): Slot | undefined {
   }
   setAside(path, log);
   return undefined;
+}
+
+/** Removes the temporary files that a kill in the middle of a write left behind. */
+function sweep(directory: string, slots: readonly string[]): void {
+  if (!existsSync(directory)) return;
+  for (const file of readdirSync(directory)) {
+    if (slots.some((slot) => file.startsWith(`${slot}.json.tmp-`)))
+      rmSync(join(directory, file), { force: true });
+  }
 }
 
 function setAside(path: string, log: Log): void {
