@@ -30,8 +30,17 @@ export interface LogLine {
 
 /** `<5>{"level":"notice","event":"hub.connected",…}` */
 export function readLine(line: string): LogLine {
-  const fields: LogLine = JSON.parse(line.slice(line.indexOf("{")));
+  const fields: unknown = JSON.parse(line.slice(line.indexOf("{")));
+  if (!isLogLine(fields)) throw new Error(`no log line: ${line}`);
   return fields;
+}
+
+function isLogLine(value: unknown): value is LogLine {
+  return typeof value === "object" && value !== null && "level" in value && "event" in value;
+}
+
+function nothing(): void {
+  // This service manager has nobody to tell.
 }
 
 /** A machine with an agent on it: config, key and state in a folder of its own, everything real but the clock. */
@@ -201,7 +210,6 @@ export class Gateway implements AsyncDisposable {
   }
 
   #serviceManager() {
-    const nothing = () => {};
     return {
       ready: () => {
         this.isReady = true;
