@@ -22,6 +22,8 @@ interface Visit {
   /** Filter to granted QoS. */
   readonly granted: Map<string, number>;
   conversation?: Conversation;
+  /** CONNACK is out. The broker's own `connected` comes a little later, at times after the first SUBSCRIBE. */
+  isAnswered: boolean;
   /** Why it was refused or closed. */
   because?: string;
   /** Resolved after CONNACK: nothing may be sent earlier. */
@@ -48,7 +50,7 @@ export async function createMqttFront({ endpoint, journal, service }: MqttFrontO
       packet.keepalive = asked === 0 ? longestKeepAliveSeconds : Math.min(asked, longestKeepAliveSeconds);
       if (packet.will !== undefined) wills.add(packet.will);
       const ready = Promise.withResolvers<void>();
-      visits.set(client, { packet, granted: new Map(), ready, lastSent: ready.promise });
+      visits.set(client, { packet, granted: new Map(), isAnswered: false, ready, lastSent: ready.promise });
       callback(null, true);
     },
     authenticate(client, username, password, callback) {
@@ -101,7 +103,7 @@ export async function createMqttFront({ endpoint, journal, service }: MqttFrontO
       }
       visit.granted.set(subscription.topic, subscription.qos);
       // A kept session's filters pass through here before CONNACK; only those sent by the client are news.
-      if (client.connected) {
+      if (visit.isAnswered) {
         journal.record({
           endpoint,
           kind: "subscribe",
@@ -123,6 +125,7 @@ export async function createMqttFront({ endpoint, journal, service }: MqttFrontO
 
   function recordConnect(client: Client, returnCode: number, sessionPresent: boolean): void {
     const visit = visits.get(client);
+    if (visit !== undefined) visit.isAnswered = true;
     journal.record({
       endpoint,
       kind: "connect",
