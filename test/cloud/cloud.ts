@@ -1,5 +1,6 @@
 import { randomBytes, randomInt } from "node:crypto";
 import { serveAdminApi } from "./admin-api.ts";
+import { clientCertificates } from "./client-certificates.ts";
 import { createAuthority, type CertificateAuthority } from "./certificates.ts";
 import { serveDpsOverMqtt } from "./dps-over-mqtt.ts";
 import { Enrollments } from "./enrollments.ts";
@@ -148,7 +149,7 @@ async function open(
     host,
     port,
     credentials: await authority.issueServer(host, [dnsName]),
-    onConnection: (socket) => front.accept(socket),
+    onConnection: (socket) => front.accept(socket, clientCertificates(socket)),
     onTlsFailure: (because) => journal.record({ endpoint: name, kind: "tls-failure", because }),
   });
   servers.defer(async () => tls.close());

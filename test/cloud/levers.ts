@@ -2,7 +2,7 @@ import * as v from "valibot";
 import { CloudError } from "./cloud-error.ts";
 import { parse } from "./enrollment-spec.ts";
 import type { Enrollment, Enrollments } from "./enrollments.ts";
-import type { DeviceKeys, Hub, Telemetry } from "./hub.ts";
+import type { DeviceAuth, DeviceKeys, Hub, Telemetry } from "./hub.ts";
 import type { JsonObject } from "./json.ts";
 import type { ProvisioningPace, Registrations } from "./registrations.ts";
 import { decodeBase64 } from "./sas-token.ts";
@@ -19,10 +19,7 @@ export interface EndpointInfo {
   readonly isUp: boolean;
 }
 
-export interface DeviceInfo extends DeviceKeys {
-  readonly deviceId: string;
-  readonly enabled: boolean;
-}
+export type DeviceInfo = DeviceAuth & { readonly deviceId: string; readonly enabled: boolean };
 
 interface LeversOptions {
   readonly enrollments: Enrollments;
@@ -122,8 +119,8 @@ export class Levers {
   }
 
   device(hub: string, deviceId: string): DeviceInfo {
-    const { keys, isEnabled } = this.#hub(hub).device(deviceId);
-    return { deviceId, enabled: isEnabled, ...keys };
+    const { auth, isEnabled } = this.#hub(hub).device(deviceId);
+    return { deviceId, enabled: isEnabled, ...auth };
   }
 
   /** The connection, if any, is closed; the next CONNECT is refused with 5. */
@@ -137,10 +134,9 @@ export class Levers {
   }
 
   /** The old key is refused from the next CONNECT on. `key` left out: a new one is made. */
-  rotateKey(hub: string, deviceId: string, which: "primary" | "secondary", key?: string): DeviceInfo {
+  rotateKey(hub: string, deviceId: string, which: "primary" | "secondary", key?: string): DeviceKeys {
     if (key !== undefined && decodeBase64(key) === undefined) throw new CloudError(400, "key: not base64");
-    this.#hub(hub).rotateKey(deviceId, which, key);
-    return this.device(hub, deviceId);
+    return this.#hub(hub).rotateKey(deviceId, which, key);
   }
 
   /** Closes the device's connection without a word; it may come back at once. */

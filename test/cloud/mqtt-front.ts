@@ -1,4 +1,5 @@
 import { Aedes, type AuthenticateError, type Client, type ConnectPacket } from "aedes";
+import type { X509Certificate } from "node:crypto";
 import { EventEmitter } from "node:events";
 import type { Duplex } from "node:stream";
 import type { ClientLine, ConnectVerdict, Conversation, MqttService } from "./mqtt-service.ts";
@@ -12,7 +13,8 @@ interface MqttFrontOptions {
 }
 
 export interface MqttFront {
-  accept(stream: Duplex): void;
+  /** @param certificates what the client showed in the TLS handshake beneath, leaf first. */
+  accept(stream: Duplex, certificates: readonly X509Certificate[]): void;
   close(): Promise<void>;
 }
 
@@ -37,6 +39,7 @@ const longestKeepAliveSeconds = 1178;
 /** MQTT 3.1.1 as DPS and IoT Hub speak it: a broker that carries nothing from client to client and retains nothing. */
 export async function createMqttFront({ endpoint, journal, service }: MqttFrontOptions): Promise<MqttFront> {
   const visits = new WeakMap<Client, Visit>();
+  const shown = new WeakMap<Client, readonly X509Certificate[]>();
   const latest = new Map<string, Client>();
   /** Packets whose retain flag was taken away before the broker could store them, and wills. */
   const retained = new WeakSet();
@@ -61,6 +64,7 @@ export async function createMqttFront({ endpoint, journal, service }: MqttFrontO
         username: username ?? "",
         password: password?.toString(),
         willTopic: visit.packet.will?.topic,
+        certificates: shown.get(client) ?? [],
       });
       if (verdict.returnCode !== 0) {
         visit.because = verdict.because;
@@ -162,8 +166,9 @@ export async function createMqttFront({ endpoint, journal, service }: MqttFrontO
   });
 
   return {
-    accept(stream) {
+    accept(stream, certificates) {
       const client = broker.handle(stream);
+      shown.set(client, certificates);
       watchPackets(client, (packet) => {
         if (packet.cmd === "disconnect") because(client, "client disconnected");
       });
