@@ -6,13 +6,14 @@ import { serveDpsOverMqtt } from "./dps-over-mqtt.ts";
 import { Enrollments } from "./enrollments.ts";
 import { Hub } from "./hub.ts";
 import { serveHubOverMqtt } from "./hub-over-mqtt.ts";
+import { createHttpsFront, nothingOverHttps, type HttpsService } from "./https-front.ts";
 import { Journal, type CloudEvent } from "./journal.ts";
 import { Levers, type EndpointInfo, type EndpointPlace } from "./levers.ts";
 import { createMqttFront } from "./mqtt-front.ts";
 import type { MqttService } from "./mqtt-service.ts";
 import { Registrations, type ProvisioningPace } from "./registrations.ts";
 import { ServerClock } from "./server-clock.ts";
-import { listenTls } from "./tls-endpoint.ts";
+import { listenTls, type TlsEndpoint } from "./tls-endpoint.ts";
 
 export interface CloudOptions {
   /** Made up as `0ne` and eight hex digits where left out. */
@@ -21,6 +22,8 @@ export interface CloudOptions {
   readonly hubs?: readonly string[];
   /** MQTT port of DPS and hubs: 8883. */
   readonly port?: number;
+  /** Port for HTTPS and MQTT over WebSocket. Left out: 443, or a free one where that is not to be had. */
+  readonly httpsPort?: number;
   /** First three numbers of the loopback network to take, like `127.31.7`; chosen at random where left out. */
   readonly network?: string;
   /** Port of the admin API on 127.0.0.1; a free one where left out. */
@@ -81,7 +84,8 @@ export async function startCloud(options: CloudOptions = {}): Promise<Cloud> {
   const enrollments = new Enrollments(() => hubNames[0] ?? "");
   const registrations = new Registrations({ enrollments, hubs, clock, pace });
   const servers = parts.use(new AsyncDisposableStack());
-  const ground = { authority, journal, port: options.port ?? 8883, servers };
+  const { port = 8883, httpsPort } = options;
+  const ground = { authority, journal, port, httpsPort, servers };
   const endpoints = new Map<string, EndpointPlace>();
 
   const dpsService = serveDpsOverMqtt({ idScope, registrations, journal, clock });
@@ -131,29 +135,58 @@ interface Ground {
   readonly authority: CertificateAuthority;
   readonly journal: Journal;
   readonly port: number;
+  readonly httpsPort: number | undefined;
   readonly servers: AsyncDisposableStack;
 }
 
 async function open(
-  { authority, journal, port, servers }: Ground,
+  { authority, journal, port, httpsPort, servers }: Ground,
   name: string,
   network: string,
   place: number,
   service: MqttService,
+  overHttps: HttpsService = nothingOverHttps,
 ): Promise<EndpointPlace> {
   const host = `${network}.${place}`;
   const dnsName = dnsNameOf(name);
   const front = await createMqttFront({ endpoint: name, journal, service });
   servers.defer(async () => front.close());
-  const tls = await listenTls({
+  const httpsFront = createHttpsFront({ mqtt: front, service: overHttps });
+  servers.defer(() => httpsFront.close());
+  const listening = {
     host,
-    port,
     credentials: await authority.issueServer(host, [dnsName]),
+    onTlsFailure: (because: string) => journal.record({ endpoint: name, kind: "tls-failure", because }),
+  };
+  const tls = await listenTls({
+    ...listening,
+    port,
     onConnection: (socket) => front.accept(socket, clientCertificates(socket)),
-    onTlsFailure: (because) => journal.record({ endpoint: name, kind: "tls-failure", because }),
   });
   servers.defer(async () => tls.close());
-  return { host, dnsName, port, tls };
+  const https = await listenWhereAllowed(httpsPort, async (port) =>
+    listenTls({ ...listening, port, onConnection: (socket) => httpsFront.accept(socket) }),
+  );
+  servers.defer(async () => https.close());
+  return { host, dnsName, tls, https };
+}
+
+/** On the given port; else on 443, which may be taken or be root's, else on a free one. */
+async function listenWhereAllowed(
+  port: number | undefined,
+  listen: (port: number) => Promise<TlsEndpoint>,
+): Promise<TlsEndpoint> {
+  if (port !== undefined) return listen(port);
+  try {
+    return await listen(443);
+  } catch (error) {
+    if (!hasCode(error, "EACCES") && !hasCode(error, "EADDRINUSE")) throw error;
+    return listen(0);
+  }
+}
+
+function hasCode(error: unknown, code: string): boolean {
+  return error instanceof Error && "code" in error && error.code === code;
 }
 
 function dnsNameOf(name: string): string {
@@ -172,8 +205,7 @@ async function openFirst(
       await attempt(candidate);
       return candidate;
     } catch (error) {
-      const isTaken = error instanceof Error && "code" in error && error.code === "EADDRINUSE";
-      if (!isTaken || network !== undefined || tries === 20) throw error;
+      if (!hasCode(error, "EADDRINUSE") || network !== undefined || tries === 20) throw error;
     }
   }
 }

@@ -16,6 +16,8 @@ export interface EndpointInfo {
   readonly host: string;
   readonly dnsName: string;
   readonly port: number;
+  /** HTTPS and MQTT over WebSocket. */
+  readonly httpsPort: number;
   readonly isUp: boolean;
 }
 
@@ -36,8 +38,10 @@ interface LeversOptions {
 export interface EndpointPlace {
   readonly host: string;
   readonly dnsName: string;
-  readonly port: number;
+  /** MQTT. */
   readonly tls: TlsEndpoint;
+  /** HTTPS and MQTT over WebSocket. */
+  readonly https: TlsEndpoint;
 }
 
 const wholeNumber = v.pipe(v.number(), v.integer(), v.minValue(0));
@@ -79,11 +83,12 @@ export class Levers {
   }
 
   endpoints(): readonly EndpointInfo[] {
-    return [...this.#options.endpoints].map(([name, { host, dnsName, port, tls }]) => ({
+    return [...this.#options.endpoints].map(([name, { host, dnsName, tls, https }]) => ({
       name,
       host,
       dnsName,
-      port,
+      port: tls.port,
+      httpsPort: https.port,
       isUp: tls.isUp,
     }));
   }
@@ -96,10 +101,10 @@ export class Levers {
 
   /** Cuts every connection to an endpoint and refuses new ones, or listens again. */
   async setLine(endpoint: string, up: boolean): Promise<void> {
-    const tls = this.#options.endpoints.get(endpoint)?.tls;
-    if (tls === undefined) throw new CloudError(404, `there is no endpoint ${endpoint}`);
-    if (tls.isUp === up) return;
-    await tls.setLine(up);
+    const place = this.#options.endpoints.get(endpoint);
+    if (place === undefined) throw new CloudError(404, `there is no endpoint ${endpoint}`);
+    if (place.tls.isUp === up) return;
+    await Promise.all([place.tls.setLine(up), place.https.setLine(up)]);
     this.#options.lineMoved(endpoint, up);
   }
 

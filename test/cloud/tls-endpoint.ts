@@ -13,6 +13,7 @@ interface TlsEndpointOptions {
 /** One listening address. The line to it can be cut and restored; while cut, connections are refused. */
 export interface TlsEndpoint {
   readonly isUp: boolean;
+  readonly port: number;
   setLine(up: boolean): Promise<void>;
   close(): Promise<void>;
 }
@@ -37,7 +38,7 @@ export async function listenTls(options: TlsEndpointOptions): Promise<TlsEndpoin
     socket.once("close", () => sockets.delete(socket));
   });
   server.on("tlsClientError", (error) => options.onTlsFailure(error.message));
-  await listen(server, options.port, options.host);
+  const port = await listen(server, options.port, options.host);
   let isUp = true;
   const cut = async (): Promise<void> => {
     if (!isUp) return;
@@ -51,10 +52,11 @@ export async function listenTls(options: TlsEndpointOptions): Promise<TlsEndpoin
     get isUp() {
       return isUp;
     },
+    port,
     async setLine(up) {
       if (!up) await cut();
       else if (!isUp) {
-        await listen(server, options.port, options.host);
+        await listen(server, port, options.host);
         isUp = true;
       }
     },
@@ -62,7 +64,8 @@ export async function listenTls(options: TlsEndpointOptions): Promise<TlsEndpoin
   };
 }
 
-async function listen(server: Server, port: number, host: string): Promise<void> {
+/** @returns the port, chosen by the system where `port` is 0. */
+async function listen(server: Server, port: number, host: string): Promise<number> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   server.once("error", reject);
   server.listen({ port, host, exclusive: true }, () => {
@@ -70,4 +73,6 @@ async function listen(server: Server, port: number, host: string): Promise<void>
     resolve();
   });
   await promise;
+  const address = server.address();
+  return typeof address === "object" && address !== null ? address.port : port;
 }
