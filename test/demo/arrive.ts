@@ -22,13 +22,10 @@ async function provision(stage: Stage): Promise<void> {
     });
     return event.atMs;
   });
-  await narrator.check(
-    "DPS verified its key, made it wait 3 s as Azure does, and sent it to hub test",
-    async () => {
-      const event = await assigned(stage, "test", 0);
-      return event.atMs;
-    },
-  );
+  await narrator.check("DPS verified its key, had it wait 3 s, and sent it to hub test", async () => {
+    const event = await assigned(stage, "test", 0);
+    return event.atMs;
+  });
 }
 
 async function connect(stage: Stage): Promise<void> {

@@ -64,15 +64,13 @@ function introduce({ cloud, gateway, narrator }: Stage): void {
   });
   narrator.headline("latebind: a gateway that finds its place, and finds it again when it is moved");
   narrator.gap();
-  narrator.say(
-    "A Device Provisioning Service (DPS) and two IoT Hubs run on this machine: real TLS, real tokens.",
-  );
+  narrator.say("A Device Provisioning Service (DPS) and two IoT Hubs run on this machine,");
+  narrator.say("with real TLS and real tokens:");
   for (const { name, host, port } of cloud.levers.endpoints()) {
     narrator.say(`  ${(name === "dps" ? "DPS" : `hub ${name}`).padEnd(16)} ${host}:${port}`);
   }
   narrator.say(`The gateway has a key, and this configuration (${gateway.configFile}):`);
   narrator.show(gateway.config);
-  narrator.say(
-    "✓ is what the cloud saw or what is on disk, never the agent's word; times count from the line above.",
-  );
+  narrator.say("✓ is what the cloud saw or what is on disk, never the agent's word;");
+  narrator.say("each time counts from the line above.");
 }

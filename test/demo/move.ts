@@ -11,7 +11,7 @@ export async function move(stage: Stage): Promise<void> {
   const after = cloud.journal.lastSeq;
   await moveEnrollment(stage);
 
-  await narrator.check("hub test refused it; once is no proof, so it tries the same hub again", async () => {
+  await narrator.check("hub test refused it; once is no proof, so it tries again", async () => {
     const event = await seen(stage, { expected: "hub test refuses the agent", after, by: isRefusal });
     return event.atMs;
   });
@@ -24,7 +24,7 @@ export async function move(stage: Stage): Promise<void> {
     });
     return event.atMs;
   });
-  await narrator.check("it asked DPS, was made to wait 3 s, and was sent to hub production", async () => {
+  await narrator.check("it asked DPS, waited 3 s, and was sent to hub production", async () => {
     const event = await assigned(stage, "production", after);
     const { length } = refusals(cloud.journal.events(after));
     if (length === 2) return event.atMs;
@@ -46,9 +46,7 @@ export async function move(stage: Stage): Promise<void> {
 
 async function moveEnrollment({ gateway, narrator, operator }: Stage): Promise<void> {
   const { registrationId } = gateway;
-  narrator.say(
-    "The operator says what production will want, and that the gateway belongs there from now on:",
-  );
+  narrator.say("The operator says what production will want, and that the gateway belongs there:");
   await operator.pull("PATCH", `/enrollments/${registrationId}`, {
     initialTwin: { desired: { [property]: wishes.inProduction } },
   });

@@ -4,8 +4,8 @@ import { DemoFailure, Interrupted } from "./failure.ts";
 
 type Style = Parameters<typeof styleText>[0];
 
-/** Where the time of a check ends. */
-const timeColumn = 86;
+/** Where the time of a check ends: with the mark in front, within 80 columns. */
+const timeColumn = 73;
 
 /** Tells the story on a terminal: numbered steps, what the operator types, facts that were checked and how long they took. */
 export class Narrator {
