@@ -4,6 +4,9 @@ import { clientCertificates } from "./client-certificates.ts";
 import { createAuthority, type CertificateAuthority } from "./certificates.ts";
 import { serveDpsOverMqtt } from "./dps-over-mqtt.ts";
 import { Enrollments } from "./enrollments.ts";
+import { createDiversion } from "./fault-connection.ts";
+import { FaultDesk } from "./fault-desk.ts";
+import { withFaults } from "./fault-front.ts";
 import { Hub } from "./hub.ts";
 import { serveHubOverMqtt } from "./hub-over-mqtt.ts";
 import { createHttpsFront, nothingOverHttps, type HttpsService } from "./https-front.ts";
@@ -34,6 +37,8 @@ export interface CloudOptions {
   readonly assigningAnswers?: number;
   /** How long a hub connection outlives its token, in seconds: 600. */
   readonly tokenGraceSeconds?: number;
+  /** Repeats the chances that faults had in another cloud; made up where left out. */
+  readonly faultSeed?: string;
   readonly now?: () => number;
   /** Gets every journal event as one line of JSON. */
   readonly log?: (line: string) => void;
@@ -51,6 +56,8 @@ export interface Cloud extends AsyncDisposable {
   hub(name: string): EndpointInfo;
   /** Everything the admin API can do, in process. */
   readonly levers: Levers;
+  /** What shall go wrong, and when. */
+  readonly faults: FaultDesk;
   readonly journal: Journal;
   /** Short for `journal.waitFor`. */
   waitFor(
@@ -85,7 +92,8 @@ export async function startCloud(options: CloudOptions = {}): Promise<Cloud> {
   const registrations = new Registrations({ enrollments, hubs, clock, pace });
   const servers = parts.use(new AsyncDisposableStack());
   const { port = 8883, httpsPort } = options;
-  const ground = { authority, journal, port, httpsPort, servers };
+  const desk = new FaultDesk(journal, options.faultSeed);
+  const ground = { authority, journal, desk, port, httpsPort, servers };
   const endpoints = new Map<string, EndpointPlace>();
 
   const dpsService = serveDpsOverMqtt({ idScope, registrations, journal, clock });
@@ -125,6 +133,7 @@ export async function startCloud(options: CloudOptions = {}): Promise<Cloud> {
     dps: levers.endpoint("dps"),
     hub: (name) => levers.endpoint(name),
     levers,
+    faults: desk,
     journal,
     waitFor: async (predicate, timeoutMs, afterSeq) => journal.waitFor(predicate, timeoutMs, afterSeq),
     [Symbol.asyncDispose]: async () => running.disposeAsync(),
@@ -134,13 +143,14 @@ export async function startCloud(options: CloudOptions = {}): Promise<Cloud> {
 interface Ground {
   readonly authority: CertificateAuthority;
   readonly journal: Journal;
+  readonly desk: FaultDesk;
   readonly port: number;
   readonly httpsPort: number | undefined;
   readonly servers: AsyncDisposableStack;
 }
 
 async function open(
-  { authority, journal, port, httpsPort, servers }: Ground,
+  { authority, journal, desk, port, httpsPort, servers }: Ground,
   name: string,
   network: string,
   place: number,
@@ -149,12 +159,13 @@ async function open(
 ): Promise<EndpointPlace> {
   const host = `${network}.${place}`;
   const dnsName = dnsNameOf(name);
-  const front = await createMqttFront({ endpoint: name, journal, service });
+  const front = withFaults(await createMqttFront({ endpoint: name, journal, service }), desk, name);
   servers.defer(async () => front.close());
   const httpsFront = createHttpsFront({ mqtt: front, service: overHttps });
   servers.defer(() => httpsFront.close());
   const listening = {
     host,
+    divert: createDiversion({ desk, endpoint: name, host, dnsName, authority }),
     credentials: await authority.issueServer(host, [dnsName]),
     onTlsFailure: (because: string) => journal.record({ endpoint: name, kind: "tls-failure", because }),
   };

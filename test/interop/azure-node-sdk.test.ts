@@ -60,11 +60,7 @@ function detailOf(event: CloudEvent): string {
     case "twin-get":
     case "twin-patch":
       return String(event.status);
-    case "disconnect":
-    case "desired-push":
-    case "telemetry":
-    case "line":
-    case "tls-failure":
+    default:
       return "";
   }
 }
