@@ -17,7 +17,7 @@ const stopWithinMs = 5_000;
 /** One run of `latebind run`, a process of its own as under systemd. */
 export class AgentProcess {
   /** Settles when the process is gone. */
-  readonly ended: Promise<{ readonly exitCode: number | null }>;
+  readonly ended: Promise<{ readonly exitCode: number | null; readonly signal: string | null }>;
   readonly #child: ChildProcess;
   readonly #log: string[] = [];
   #isToEnd = false;
@@ -34,7 +34,10 @@ export class AgentProcess {
     for (const stream of [this.#child.stdout, this.#child.stderr]) {
       if (stream !== null) createInterface({ input: stream }).on("line", keep);
     }
-    this.ended = once(this.#child, "close").then(() => ({ exitCode: this.#child.exitCode }));
+    this.ended = once(this.#child, "close").then(() => ({
+      exitCode: this.#child.exitCode,
+      signal: this.#child.signalCode,
+    }));
   }
 
   /** The newest lines of its log. */
@@ -44,9 +47,11 @@ export class AgentProcess {
 
   /** @throws DemoFailure as soon as the process ends without having been told to. */
   async endsUnasked(): Promise<never> {
-    const { exitCode } = await this.ended;
+    const { exitCode, signal } = await this.ended;
     if (this.#isToEnd) return new Promise<never>(() => {});
-    throw new DemoFailure("the agent keeps running", [`it ended with exit code ${exitCode}`]);
+    throw new DemoFailure("the agent keeps running", [
+      exitCode === null ? `it was ended by ${signal}` : `it ended with exit code ${exitCode}`,
+    ]);
   }
 
   /**

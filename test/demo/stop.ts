@@ -20,7 +20,13 @@ export async function stop(stage: Stage, hub?: string): Promise<void> {
     await narrator.check(`it took leave of hub ${hub}`, async () => partFrom(stage, hub, after));
 
   const { adminUrl } = cloud;
-  const places = [...cloud.levers.endpoints(), { host: "127.0.0.1", port: Number(new URL(adminUrl).port) }];
+  const places = [
+    ...cloud.levers.endpoints().flatMap(({ host, port, httpsPort }) => [
+      { host, port },
+      { host, port: httpsPort },
+    ]),
+    { host: "127.0.0.1", port: Number(new URL(adminUrl).port) },
+  ];
   narrator.act("the cloud is closed, the gateway's folder removed");
   await narrator.check(`all ${places.length} ports are free again`, async () => {
     await cloud[Symbol.asyncDispose]();
