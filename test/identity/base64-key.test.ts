@@ -20,7 +20,8 @@ describe("a text that is no key is refused", () => {
     ["15 bytes", randomBytes(15).toString("base64"), /holds 15 bytes where 16 to 64 are expected/],
     ["65 bytes", randomBytes(65).toString("base64"), /holds 65 bytes/],
   ])("%s", (_, content, says) => {
-    expect(parseBase64Key(content)).toMatchObject({ problem: expect.stringMatching(says) });
+    expect(parseBase64Key(content)).toHaveProperty("problem");
+    expect(JSON.stringify(parseBase64Key(content))).toMatch(says);
   });
 
   test("without quoting any of it", () => {
