@@ -4,7 +4,8 @@ import { parse } from "./enrollment-spec.ts";
 import type { Enrollment, Enrollments } from "./enrollments.ts";
 import type { DeviceAuth, DeviceKeys, Hub, Telemetry } from "./hub.ts";
 import type { JsonObject } from "./json.ts";
-import type { ProvisioningPace, Registrations } from "./registrations.ts";
+import type { ProvisioningPace } from "./dps-operations.ts";
+import type { Registrations } from "./registrations.ts";
 import { decodeBase64 } from "./sas-token.ts";
 import type { ServerClock } from "./server-clock.ts";
 import type { TlsEndpoint } from "./tls-endpoint.ts";
@@ -48,7 +49,10 @@ const wholeNumber = v.pipe(v.number(), v.integer(), v.minValue(0));
 const paceChange = v.strictObject({
   pollAfterSeconds: v.optional(wholeNumber),
   assigningAnswers: v.optional(wholeNumber),
+  waitingStatus: v.optional(v.picklist(["assigning", "unassigned"])),
   pollsPer10Seconds: v.optional(wholeNumber),
+  registersPerMinute: v.optional(wholeNumber),
+  operationLifetimeSeconds: v.optional(wholeNumber),
 });
 type PaceChange = v.InferInput<typeof paceChange>;
 
@@ -183,11 +187,7 @@ export class Levers {
 
   /** Changes what is named: how soon devices may poll, how often they hear `assigning`, how many polls are too many. */
   setPace(change: PaceChange): Readonly<ProvisioningPace> {
-    const { pollAfterSeconds, assigningAnswers, pollsPer10Seconds } = parse(paceChange, change);
-    const { pace } = this.#options;
-    pace.pollAfterSeconds = pollAfterSeconds ?? pace.pollAfterSeconds;
-    pace.assigningAnswers = assigningAnswers ?? pace.assigningAnswers;
-    pace.pollsPer10Seconds = pollsPer10Seconds ?? pace.pollsPer10Seconds;
+    Object.assign(this.#options.pace, parse(paceChange, change));
     return this.pace();
   }
 
