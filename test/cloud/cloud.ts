@@ -5,6 +5,7 @@ import { CaCertificates } from "./ca-certificates.ts";
 import { createAuthority, type CertificateAuthority } from "./certificates.ts";
 import { CredentialPolicies } from "./credential-policies.ts";
 import type { ProvisioningPace } from "./dps-operations.ts";
+import { serveDpsOverHttps } from "./dps-over-https.ts";
 import { serveDpsOverMqtt } from "./dps-over-mqtt.ts";
 import { Enrollments } from "./enrollments.ts";
 import { createDiversion } from "./fault-connection.ts";
@@ -114,9 +115,11 @@ export async function startCloud(options: CloudOptions = {}): Promise<Cloud> {
   const ground = { authority, journal, desk, port, httpsPort, servers };
   const endpoints = new Map<string, EndpointPlace>();
 
-  const dpsService = serveDpsOverMqtt({ idScope, registrations, journal, clock });
+  const dpsParts = { idScope, registrations, journal, clock };
+  const dpsService = serveDpsOverMqtt(dpsParts);
+  const dpsOverHttps = serveDpsOverHttps(dpsParts);
   const network = await openFirst(options.network, async (candidate) => {
-    endpoints.set("dps", await open(ground, "dps", candidate, 1, dpsService));
+    endpoints.set("dps", await open(ground, "dps", candidate, 1, dpsService, dpsOverHttps));
   });
   const tokenGraceMs = (options.tokenGraceSeconds ?? 600) * 1000;
   let lastPlace = 1;
@@ -132,6 +135,9 @@ export async function startCloud(options: CloudOptions = {}): Promise<Cloud> {
 
   const levers = new Levers({
     enrollments,
+    caCertificates,
+    credentialPolicies,
+    linkedHubs,
     registrations,
     hubs,
     endpoints,

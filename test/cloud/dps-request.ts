@@ -9,12 +9,16 @@ export interface DpsRequest {
   readonly csr?: string;
 }
 
+/** The documented limit of a message. */
+const longestBody = 96 * 1024;
+
 /**
  * C# devices send nothing, or a payload without the ID: the ID that counts is the one they logged in with.
  * @returns undefined when the body makes no sense or names another registration ID.
  */
 export function parseDpsRequest(login: Login, body: string): DpsRequest | undefined {
   if (body.trim() === "") return {};
+  if (Buffer.byteLength(body) > longestBody) return undefined;
   const request = parseJson(body);
   if (!isJsonObject(request)) return undefined;
   const { registrationId = login.registrationId, payload, csr } = request;

@@ -1,5 +1,8 @@
 import * as v from "valibot";
+import type { CaCertificateInfo, CaCertificates } from "./ca-certificates.ts";
 import { CloudError } from "./cloud-error.ts";
+import type { CredentialPolicies } from "./credential-policies.ts";
+import type { LinkedHubs } from "./linked-hubs.ts";
 import { parse } from "./enrollment-spec.ts";
 import type { Enrollment, Enrollments } from "./enrollments.ts";
 import type { DeviceAuth, DeviceKeys, Hub, Telemetry } from "./hub.ts";
@@ -26,6 +29,9 @@ export type DeviceInfo = DeviceAuth & { readonly deviceId: string; readonly enab
 
 interface LeversOptions {
   readonly enrollments: Enrollments;
+  readonly caCertificates: CaCertificates;
+  readonly credentialPolicies: CredentialPolicies;
+  readonly linkedHubs: LinkedHubs;
   readonly registrations: Registrations;
   readonly hubs: ReadonlyMap<string, Hub>;
   readonly endpoints: ReadonlyMap<string, EndpointPlace>;
@@ -62,17 +68,29 @@ type PaceChange = v.InferInput<typeof paceChange>;
  */
 export class Levers {
   readonly enrollments: Enrollments;
+  readonly caCertificates: CaCertificates;
+  readonly credentialPolicies: CredentialPolicies;
+  /** How far each hub is said to be, and whether DPS may assign to it. */
+  readonly linkedHubs: LinkedHubs;
   readonly #options: LeversOptions;
 
   constructor(options: LeversOptions) {
     this.#options = options;
     this.enrollments = options.enrollments;
+    this.caCertificates = options.caCertificates;
+    this.credentialPolicies = options.credentialPolicies;
+    this.linkedHubs = options.linkedHubs;
   }
 
   /** Points an individual enrollment at another hub; it takes effect at the device's next register call. */
   moveEnrollment(registrationId: string, hub: string): Enrollment {
     this.#hub(hub);
     return this.enrollments.change(registrationId, { hub });
+  }
+
+  /** @param proofPem a certificate issued under the CA whose CN is the verification code. */
+  verifyCaCertificate(name: string, proofPem: string): CaCertificateInfo {
+    return this.caCertificates.verify(name, proofPem, this.#options.clock.now());
   }
 
   registrations(): ReturnType<Registrations["list"]> {

@@ -9,6 +9,11 @@ export interface HubLink {
   readonly isAuthorized: boolean;
 }
 
+interface LinkChange {
+  readonly latencyMs?: number | undefined;
+  readonly isAuthorized?: boolean | undefined;
+}
+
 /** The hubs that DPS may assign devices to. */
 export class LinkedHubs {
   readonly #hubs: ReadonlyMap<string, Hub>;
@@ -37,8 +42,12 @@ export class LinkedHubs {
     return this.#links.get(name) ?? { latencyMs: 10 * (place + 1), isAuthorized: true };
   }
 
-  setLink(name: string, change: Partial<HubLink>): HubLink {
-    const link = { ...this.link(name), ...change };
+  setLink(name: string, change: LinkChange): HubLink {
+    const old = this.link(name);
+    const link = {
+      latencyMs: change.latencyMs ?? old.latencyMs,
+      isAuthorized: change.isAuthorized ?? old.isAuthorized,
+    };
     this.#links.set(name, link);
     return link;
   }
