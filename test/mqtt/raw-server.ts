@@ -19,7 +19,7 @@ interface Packet {
   readonly body: Buffer;
 }
 
-type Reaction = (packet: Packet, peer: Peer) => void;
+export type Reaction = (packet: Packet, peer: Peer) => void;
 
 /** One connection as the server sees it. */
 export class Peer {
@@ -59,7 +59,7 @@ export class RawServer implements AsyncDisposable {
   readonly host = "127.0.0.1";
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
-  readonly #peers: Peer[] = [];
+  readonly peers: Peer[] = [];
   #wake = Promise.withResolvers<undefined>();
 
   private constructor(credentials: ServerCredentials | undefined, react: Reaction, versions: object) {
@@ -101,13 +101,13 @@ export class RawServer implements AsyncDisposable {
 
   /** Everything that came, over all connections. */
   get packets(): readonly PacketName[] {
-    return this.#peers.flatMap(({ names }) => names);
+    return this.peers.flatMap(({ names }) => names);
   }
 
   /** The n-th connection that is ready to talk, as soon as there is one. */
   async peer(index = 0): Promise<Peer> {
-    await this.until(() => this.#peers.length > index);
-    const peer = this.#peers[index];
+    await this.until(() => this.peers.length > index);
+    const peer = this.peers[index];
     if (peer === undefined) throw new Error("unreachable");
     return peer;
   }
@@ -126,7 +126,7 @@ export class RawServer implements AsyncDisposable {
     socket.on("error", () => {});
     const tcp = [...this.#sockets].find(({ remotePort }) => remotePort === socket.remotePort) ?? socket;
     const peer = new Peer(socket, tcp);
-    this.#peers.push(peer);
+    this.peers.push(peer);
     let rest = Buffer.alloc(0);
     socket.on("data", (chunk: Buffer) => {
       rest = Buffer.concat([rest, chunk]);
