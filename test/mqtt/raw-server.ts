@@ -178,6 +178,19 @@ export function publishId({ body }: Packet): readonly number[] {
   return [...body.subarray(at, at + 2)];
 }
 
+/** Topic and body of a PUBLISH at QoS 1. */
+export function readPublish({ body }: Packet): { readonly topic: string; readonly text: string } {
+  const at = 2 + body.readUInt16BE(0);
+  return { topic: body.toString("utf8", 2, at), text: body.toString("utf8", at + 2) };
+}
+
+/** A PUBLISH at QoS 0. */
+export function publish(topic: string, text: string): readonly number[] {
+  const topicBytes = Buffer.from(topic);
+  const body = [topicBytes.length >> 8, topicBytes.length & 0xff, ...topicBytes, ...Buffer.from(text)];
+  return [0x30, (body.length & 0x7f) | 0x80, body.length >> 7, ...body];
+}
+
 /** Accepts everything, as a willing server does. */
 export function accept(packet: Packet, peer: Peer): void {
   if (packet.name === "connect") peer.send(...connack(0));
