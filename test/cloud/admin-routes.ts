@@ -1,6 +1,8 @@
 import * as v from "valibot";
 import { CloudError } from "./cloud-error.ts";
 import { dpsAdminRoutes } from "./dps-admin-routes.ts";
+import { faultAdminRoutes } from "./fault-admin-routes.ts";
+import type { FaultDesk } from "./fault-desk.ts";
 import {
   parse,
   parseEnrollment,
@@ -15,6 +17,7 @@ import type { Levers } from "./levers.ts";
 export interface AdminSubject {
   readonly about: { readonly idScope: string; readonly caPem: string; readonly network: string };
   readonly levers: Levers;
+  readonly faults: FaultDesk;
   readonly journal: Journal;
 }
 
@@ -53,6 +56,7 @@ export function adminRoutes(subject: AdminSubject): readonly AdminRoute[] {
     ...dpsAdminRoutes(subject.levers),
     ...hubRoutes(subject.levers),
     ...twinRoutes(subject.levers),
+    ...faultAdminRoutes(subject.faults),
   ];
   const index: AdminRoute = {
     method: "GET",

@@ -11,6 +11,7 @@ import { Enrollments } from "./enrollments.ts";
 import { createDiversion } from "./fault-connection.ts";
 import { FaultDesk } from "./fault-desk.ts";
 import { withFaults } from "./fault-front.ts";
+import { withHttpsFaults } from "./fault-https.ts";
 import { Hub } from "./hub.ts";
 import { serveHubOverMqtt } from "./hub-over-mqtt.ts";
 import { createHttpsFront, nothingOverHttps, type HttpsService } from "./https-front.ts";
@@ -147,7 +148,7 @@ export async function startCloud(options: CloudOptions = {}): Promise<Cloud> {
     lineMoved: (endpoint, up) => journal.record({ endpoint, kind: "line", up }),
   });
   const about = { idScope, caPem: authority.caPem, network };
-  const admin = await serveAdminApi({ about, levers, journal, port: options.adminPort ?? 0 });
+  const admin = await serveAdminApi({ about, levers, faults: desk, journal, port: options.adminPort ?? 0 });
   parts.defer(async () => admin.close());
 
   const running = parts.move();
@@ -185,7 +186,10 @@ async function open(
   const dnsName = dnsNameOf(name);
   const front = withFaults(await createMqttFront({ endpoint: name, journal, service }), desk, name);
   servers.defer(async () => front.close());
-  const httpsFront = createHttpsFront({ mqtt: front, service: overHttps });
+  const httpsFront = createHttpsFront({
+    mqtt: front,
+    service: withHttpsFaults(overHttps, desk, name),
+  });
   servers.defer(() => httpsFront.close());
   const listening = {
     host,

@@ -4,6 +4,7 @@ import type { TLSSocket } from "node:tls";
 import { createWebSocketStream, WebSocketServer } from "ws";
 import { clientCertificates } from "./client-certificates.ts";
 import type { MqttFront } from "./mqtt-front.ts";
+import { carry } from "./tls-endpoint.ts";
 
 /** Answers one HTTPS request. What it throws becomes a bare 500. */
 export type HttpsService = (
@@ -51,7 +52,9 @@ export function createHttpsFront({ mqtt, service }: HttpsFrontOptions): HttpsFro
       webSocket.on("message", (_data, isBinary) => {
         if (!isBinary) webSocket.close(1003);
       });
-      mqtt.accept(createWebSocketStream(webSocket), certificatesOf(request));
+      const stream = createWebSocketStream(webSocket);
+      carry(stream, socket);
+      mqtt.accept(stream, certificatesOf(request));
     });
   });
   return {

@@ -1,5 +1,6 @@
 import { createHmac, randomUUID } from "node:crypto";
 import { Socket } from "node:net";
+import type { ConnectionOptions } from "node:tls";
 import { connectAsync, type IClientOptions, type IPublishPacket, type MqttClient } from "mqtt";
 import type { Cloud } from "./cloud.ts";
 
@@ -121,7 +122,8 @@ export function sasToken({
   return `SharedAccessSignature sr=${sr}&sig=${encodeURIComponent(hmac)}&se=${se}${skn}`;
 }
 
-type Overrides = IClientOptions & { readonly token?: Partial<TokenOptions> };
+type Overrides = IClientOptions &
+  Pick<ConnectionOptions, "maxVersion"> & { readonly token?: Partial<TokenOptions> };
 
 /** Connects to DPS; what is not overridden is right. */
 export async function connectToDps(
