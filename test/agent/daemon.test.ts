@@ -1,5 +1,7 @@
-import { appendFileSync, readFileSync, writeFileSync } from "node:fs";
+import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as nextTurn } from "node:timers/promises";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { startCloud, type Cloud } from "../cloud/cloud.ts";
 import { AgentProcess } from "./agent-process.ts";
@@ -60,9 +62,10 @@ test("SIGTERM drains: the hub hears goodbye and the process ends with 0 within 5
 });
 
 test("SIGTERM in the middle of a command that does not listen ends the process within 5 s all the same", async () => {
-  await using gateway = new Gateway(cloud, {
-    more: 'command = ["/bin/sh", "-c", "trap : TERM; while :; do sleep 1; done"]',
-  });
+  const folder = mkdtempSync(join(tmpdir(), "latebind-test-"));
+  const marker = join(folder, "running");
+  const script = `trap : TERM; echo $$ > ${marker}; while :; do sleep 1; done`;
+  await using gateway = new Gateway(cloud, { more: `command = ["/bin/sh", "-c", "${script}"]` });
   cloud.levers.enrollments.put({
     registrationId: gateway.registrationId,
     primaryKey: gateway.key,
@@ -70,10 +73,15 @@ test("SIGTERM in the middle of a command that does not listen ends the process w
   });
   await using agent = new AgentProcess(gateway);
   await agent.logged("twin.fetched");
+  while (!existsSync(marker)) await nextTurn(20);
   const before = performance.now();
   agent.kill("SIGTERM");
   expect((await agent.exited).code).toBe(0);
   expect(performance.now() - before).toBeLessThan(5_000);
+  expect(agent.lines.at(-1)).toMatchObject({ event: "agent.drain-cut" });
+  // Under systemd the control group ends the stray; here nobody else does.
+  process.kill(-Number(readFileSync(marker, "utf8")), "SIGKILL");
+  rmSync(folder, { recursive: true });
 });
 
 test("SIGHUP with a good configuration takes effect without a restart, and DPS is asked only if it has to be", async () => {
