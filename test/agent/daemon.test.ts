@@ -1,4 +1,12 @@
-import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  chmodSync,
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as nextTurn } from "node:timers/promises";
@@ -142,6 +150,34 @@ test("an agent without a network is ready all the same, and its status says what
   );
   agent.kill("SIGTERM");
   expect((await agent.exited).code).toBe(0);
+});
+
+test("without its key the agent is not ready but alive, says what is missing, and heals when the key arrives", async () => {
+  await using gateway = enrolled();
+  const keyFile = join(gateway.folder, "etc", "device.key");
+  rmSync(keyFile);
+  await using socket = await DatagramSocket.open();
+  await using agent = new AgentProcess(gateway, { NOTIFY_SOCKET: socket.path });
+  await socket.says(
+    /^STATUS=not connected: no device key: .*device\.key does not exist.*\[identity\/key-file-missing\]/,
+  );
+  await socket.says(/^EXTEND_TIMEOUT_USEC=\d+$/);
+  expect(await socket.messages(1)).not.toContain("READY=1");
+
+  gateway.writeKey(gateway.key);
+  agent.kill("SIGHUP");
+  await agent.logged("report.accepted");
+  await socket.says(/^STATUS=connected to /);
+  await socket.says(/^READY=1$/);
+});
+
+test("a key file that others may read is refused with the command that mends it", async () => {
+  await using gateway = enrolled();
+  chmodSync(join(gateway.folder, "etc", "device.key"), 0o644);
+  await using agent = new AgentProcess(gateway);
+  const failed = await agent.logged("identity.failed");
+  expect(failed.error).toMatchObject({ code: "identity/key-file-too-open" });
+  expect(failed.error?.message).toMatch(/has mode 0644: others can read the device key\. Run: chmod 0600 /);
 });
 
 test("every line of the log is one event with its priority in front, and holds no secret", async () => {
