@@ -3,6 +3,7 @@ import { CloudError } from "./cloud-error.ts";
 import { dpsAdminRoutes } from "./dps-admin-routes.ts";
 import { faultAdminRoutes } from "./fault-admin-routes.ts";
 import type { FaultDesk } from "./fault-desk.ts";
+import { proxyAdminRoutes, type FaultProxies } from "./fault-proxies.ts";
 import {
   parse,
   parseEnrollment,
@@ -18,6 +19,7 @@ export interface AdminSubject {
   readonly about: { readonly idScope: string; readonly caPem: string; readonly network: string };
   readonly levers: Levers;
   readonly faults: FaultDesk;
+  readonly proxies: FaultProxies;
   readonly journal: Journal;
 }
 
@@ -57,6 +59,7 @@ export function adminRoutes(subject: AdminSubject): readonly AdminRoute[] {
     ...hubRoutes(subject.levers),
     ...twinRoutes(subject.levers),
     ...faultAdminRoutes(subject.faults),
+    ...proxyAdminRoutes(subject.proxies),
   ];
   const index: AdminRoute = {
     method: "GET",

@@ -12,6 +12,7 @@ import { createDiversion } from "./fault-connection.ts";
 import { FaultDesk } from "./fault-desk.ts";
 import { withFaults } from "./fault-front.ts";
 import { withHttpsFaults } from "./fault-https.ts";
+import { FaultProxies } from "./fault-proxies.ts";
 import { Hub } from "./hub.ts";
 import { serveHubOverMqtt } from "./hub-over-mqtt.ts";
 import { createHttpsFront, nothingOverHttps, type HttpsService } from "./https-front.ts";
@@ -64,6 +65,8 @@ export interface Cloud extends AsyncDisposable {
   readonly levers: Levers;
   /** What shall go wrong, and when. */
   readonly faults: FaultDesk;
+  /** HTTP CONNECT proxies on the way to the cloud. */
+  readonly proxies: FaultProxies;
   readonly journal: Journal;
   /** Short for `journal.waitFor`. */
   waitFor(
@@ -147,8 +150,19 @@ export async function startCloud(options: CloudOptions = {}): Promise<Cloud> {
     addHub,
     lineMoved: (endpoint, up) => journal.record({ endpoint, kind: "line", up }),
   });
+  const proxies = new FaultProxies(journal, (hostName) => {
+    return levers.endpoints().find(({ dnsName }) => dnsName === hostName)?.host ?? hostName;
+  });
+  parts.defer(async () => proxies.closeAll());
   const about = { idScope, caPem: authority.caPem, network };
-  const admin = await serveAdminApi({ about, levers, faults: desk, journal, port: options.adminPort ?? 0 });
+  const admin = await serveAdminApi({
+    about,
+    levers,
+    faults: desk,
+    proxies,
+    journal,
+    port: options.adminPort ?? 0,
+  });
   parts.defer(async () => admin.close());
 
   const running = parts.move();
@@ -159,6 +173,7 @@ export async function startCloud(options: CloudOptions = {}): Promise<Cloud> {
     hub: (name) => levers.endpoint(name),
     levers,
     faults: desk,
+    proxies,
     journal,
     waitFor: async (predicate, timeoutMs, afterSeq) => journal.waitFor(predicate, timeoutMs, afterSeq),
     [Symbol.asyncDispose]: async () => running.disposeAsync(),
