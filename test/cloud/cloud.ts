@@ -204,6 +204,7 @@ async function open(
   const httpsFront = createHttpsFront({
     mqtt: front,
     service: withHttpsFaults(overHttps, desk, name),
+    onFailure: (because) => journal.record({ endpoint: name, kind: "https-failure", because }),
   });
   servers.defer(() => httpsFront.close());
   const listening = {
