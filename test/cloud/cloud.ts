@@ -130,7 +130,12 @@ export async function startCloud(options: CloudOptions = {}): Promise<Cloud> {
   const addHub = async (name: string): Promise<void> => {
     lastPlace += 1;
     const place = lastPlace;
-    const hub = new Hub(name, [`${network}.${place}`, dnsNameOf(name)]);
+    const hub = new Hub({
+      name,
+      hostNames: [`${network}.${place}`, dnsNameOf(name)],
+      clock,
+      credentialPolicies,
+    });
     const service = serveHubOverMqtt({ hub, journal, clock, tokenGraceMs });
     endpoints.set(name, await open(ground, name, network, place, service));
     hubs.set(name, hub);
