@@ -3,7 +3,7 @@ import { commonNameOf, sha256ThumbprintOf } from "./ca-certificates.ts";
 import { areAllValid, findAuthority, type Chain } from "./dps-x509.ts";
 import type { Device, DeviceAuth, Hub } from "./hub.ts";
 import type { ConnectRequest } from "./mqtt-service.ts";
-import { isSignedWith, parseSasToken } from "./sas-token.ts";
+import { expiryObjection, isSignedWith, parseSasToken } from "./sas-token.ts";
 
 /** A device that may connect. */
 export interface HubLogin {
@@ -64,7 +64,8 @@ function judgeToken(
   if (!resources.includes(token.resource.toLowerCase())) return { because: "token for another resource" };
   if (token.keyName !== undefined && token.keyName !== "")
     return { because: "token of a shared access policy" };
-  if (token.expiresAtMs <= nowMs) return { because: "token expired" };
+  const objection = expiryObjection(token, nowMs);
+  if (objection !== undefined) return { because: objection };
   if (auth.type !== "sas") return { because: "token for a device with certificates" };
   const isSigned = [auth.primaryKey, auth.secondaryKey].some((key) => isSignedWith(token, key));
   return isSigned ? { tokenExpiresAtMs: token.expiresAtMs } : { because: "signature mismatch" };
