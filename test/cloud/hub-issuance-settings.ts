@@ -14,7 +14,7 @@ const refusal = v.strictObject({
   times: v.pipe(v.number(), v.integer(), v.minValue(1)),
   retryAfterSeconds: v.optional(wholeNumber),
 });
-const settingsChange = v.strictObject({
+export const issuanceChange = v.strictObject({
   policy: v.optional(v.nullable(v.string())),
   signingMs: v.optional(wholeNumber),
   errorNumbers: v.optional(v.picklist(["shipping", "observed"])),
@@ -22,7 +22,7 @@ const settingsChange = v.strictObject({
 });
 
 /** `policy: null` takes certificate management from the hub; `refuse` answers the next requests with an error. */
-export type IssuanceChange = v.InferInput<typeof settingsChange>;
+export type IssuanceChange = v.InferInput<typeof issuanceChange>;
 type Refusal = v.InferOutput<typeof refusal>;
 
 interface Settings {
@@ -58,7 +58,7 @@ export class IssuanceSettings {
 
   /** @throws CloudError 400 for nonsense, 404 for an unknown policy. */
   change(input: IssuanceChange): Settings {
-    const { policy, signingMs, errorNumbers, refuse } = parse(settingsChange, input);
+    const { policy, signingMs, errorNumbers, refuse } = parse(issuanceChange, input);
     if (policy !== undefined && policy !== null) this.#policies.get(policy);
     if (policy !== undefined) this.#policy = { name: policy };
     this.#signingMs = signingMs ?? this.#signingMs;

@@ -11,7 +11,7 @@ const defaultLifeSeconds = 3600;
 const longestLifeSeconds = 2 * 24 * 3600;
 
 const text = v.pipe(v.string(), v.maxLength(256));
-const messageSpec = v.strictObject({
+export const messageSpec = v.strictObject({
   body: v.optional(v.string()),
   /** In place of `body`. */
   bodyBase64: v.optional(v.pipe(v.string(), v.base64())),

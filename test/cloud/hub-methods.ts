@@ -8,7 +8,7 @@ import type { ServerClock } from "./server-clock.ts";
 const longestPayloadBytes = 128 * 1024;
 const seconds = (least: number): v.GenericSchema<number> =>
   v.pipe(v.number(), v.integer(), v.minValue(least), v.maxValue(300));
-const methodCall = v.strictObject({
+export const methodCall = v.strictObject({
   methodName: v.pipe(v.string(), v.minLength(1), v.maxLength(100)),
   payload: v.optional(v.custom<JsonValue>((value) => value !== undefined)),
   responseTimeoutInSeconds: v.optional(seconds(5)),

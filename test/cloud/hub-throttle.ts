@@ -4,7 +4,7 @@ import type { ServerClock } from "./server-clock.ts";
 import { SlidingWindow } from "./sliding-window.ts";
 
 const perSecond = v.optional(v.nullable(v.pipe(v.number(), v.integer(), v.minValue(0))));
-const throttleChange = v.strictObject({
+export const throttleChange = v.strictObject({
   connectsPerSecond: perSecond,
   publishesPerSecond: perSecond,
   twinReadsPerSecond: perSecond,
