@@ -29,9 +29,12 @@ export function withHttpsFaults(service: HttpsService, desk: FaultDesk, endpoint
 /** @returns whether the service shall answer after all. */
 async function actOn(act: RequestAct, request: IncomingMessage, response: ServerResponse): Promise<boolean> {
   switch (act.act) {
-    case "delay":
-      await sleep(act.delayMs, undefined, { ref: false });
-      return true;
+    case "delay": {
+      const gone = new AbortController();
+      request.socket.once("close", () => gone.abort());
+      await sleep(act.delayMs, undefined, { signal: gone.signal }).catch(() => {});
+      return !gone.signal.aborted;
+    }
     case "silence":
       request.resume();
       return false;

@@ -1,6 +1,5 @@
 import type { RequestOptions } from "node:https";
-import type { Cloud } from "./cloud.ts";
-import { parseAnswer, sasToken, type FinalAnswer } from "./test-device.ts";
+import { parseAnswer, sasToken, type CloudAddress, type FinalAnswer } from "./test-device.ts";
 import { askHttps, type HttpsAnswer } from "./test-https.ts";
 
 type Overrides = Omit<RequestOptions, "headers"> & { readonly headers?: Readonly<Record<string, string>> };
@@ -19,7 +18,7 @@ export interface HttpsDevice {
 }
 
 export function httpsDevice(
-  cloud: Cloud,
+  cloud: CloudAddress,
   registrationId: string,
   key: string | undefined,
   { token, apiVersion = "2021-06-01", ...shown }: Shown = {},
