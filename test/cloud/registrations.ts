@@ -157,9 +157,11 @@ export class Registrations {
     { csr }: DpsRequest,
     { registrationId, source }: Entitlement,
   ): Promise<{ readonly chain?: readonly string[] } | DpsRefusal> {
+    const { credentialPolicies } = this.#options;
     const policy = source.credentialPolicy;
     if (csr === undefined || policy === undefined || !mayAskForCertificates(login)) return {};
-    const issued = await this.#options.credentialPolicies.issue(policy, csr, registrationId);
+    if (!credentialPolicies.has(policy)) return {};
+    const issued = await credentialPolicies.issue(policy, csr, registrationId);
     if (issued.status === "issued") return { chain: issued.chain };
     const { credentialError, because } = issued;
     const info = { credentialError, credentialMessage: because };
