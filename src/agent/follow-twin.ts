@@ -135,7 +135,7 @@ function tellHealth({ phase, parts }: Following, desired: Desired, reconciled: R
     failed: reconciled.results
       .filter(({ outcome }) => outcome.status === "failed" || outcome.status === "rejected")
       .map(({ component, property }) => (component === undefined ? property : `${component}.${property}`)),
-    isFallback: phase.askDpsAfterMs !== undefined,
+    isFallback: phase.askDpsAtMs !== undefined,
   });
 }
 

@@ -44,8 +44,6 @@ export async function serve(
   const { config, clock, random } = parts;
   const lifetimeMs = config.hub.tokenLifetimeMs;
   const renewAfterMs = lifetimeMs * (renewFrom + renewSpan * random());
-  const isAskDue = phase.askDpsAfterMs !== undefined && phase.askDpsAfterMs < renewAfterMs;
-  const leaveAfterMs = isAskDue ? phase.askDpsAfterMs : renewAfterMs;
 
   const startedAt = clock.monotonic();
   await using session = await connect(phase, parts, signal);
@@ -54,19 +52,20 @@ export async function serve(
   onAccepted();
   await promote(phase, parts);
 
+  const askDpsInMs =
+    phase.askDpsAtMs === undefined ? Infinity : Math.max(0, phase.askDpsAtMs - clock.monotonic());
+  const leaveAfterMs = Math.min(renewAfterMs, askDpsInMs);
   using leave = new Alarm(clock, leaveAfterMs);
   parts.expectProgress(leaveAfterMs + longestWorkMs);
   await followTwin({ session, device, phase, parts, leave: leave.signal }, signal);
-  if (isAskDue) {
+  if (askDpsInMs <= renewAfterMs) {
     const because = "the previous registration attempt failed; the old hub serves meanwhile";
     return {
       because: "DPS due",
       next: { at: "provisioning", identity: phase.identity, because, fallback: phase.assignment },
     };
   }
-  const { askDpsAfterMs, ...rest } = phase;
-  const owed = askDpsAfterMs === undefined ? {} : { askDpsAfterMs: askDpsAfterMs - leaveAfterMs };
-  return { because: "token renewal", next: { ...rest, ...owed } };
+  return { because: "token renewal", next: phase };
 }
 
 async function connect(phase: Online, parts: Parts, signal: AbortSignal): Promise<Session> {
