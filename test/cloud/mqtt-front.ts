@@ -54,6 +54,8 @@ export async function createMqttFront({ endpoint, journal, service }: MqttFrontO
   const broker = await Aedes.createBroker({
     drainTimeout: 10_000,
     preConnect(client, packet, callback) {
+      // MQTT 3.1 is as unwelcome as 5: the broker answers that one with CONNACK 1.
+      if (packet.protocolVersion === 3) packet.protocolVersion = 5;
       if (service.sessions === "none") packet.clean = true;
       const asked = packet.keepalive ?? 0;
       packet.keepalive = asked === 0 ? longestKeepAliveSeconds : Math.min(asked, longestKeepAliveSeconds);
