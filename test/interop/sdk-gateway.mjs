@@ -39,9 +39,6 @@ function certificate() {
 
 async function openTpm() {
   const tpm = new tss.Tpm(true, "127.0.0.1", Number(TPM_PORT));
-  const connected = Promise.withResolvers();
-  tpm.connect(() => connected.resolve());
-  await connected.promise;
   const security = new securityTpm.TpmSecurityClient(REGISTRATION_ID, tpm);
   const endorsementKey = await promisify(security.getEndorsementKey.bind(security))();
   tell("tpm", { endorsementKey: endorsementKey.toString("base64") });
@@ -129,7 +126,9 @@ try {
   const { security, open } = await attest();
   const transport = new dpsTransports[DPS_TRANSPORT]();
   const dps = provisioning.ProvisioningDeviceClient.create(DPS_HOST, ID_SCOPE, transport, security);
-  const assignment = await dps.register();
+  const answer = await dps.register();
+  // The TPM's registration hands out the whole answer, the others only what matters.
+  const assignment = answer.registrationState ?? answer;
   tell("assigned", { hub: assignment.assignedHub, deviceId: assignment.deviceId });
   const client = await open(assignment);
   await client.open();
