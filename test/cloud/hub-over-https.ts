@@ -126,7 +126,7 @@ type Call =
 
 function readCall(method: string, { pathname, searchParams }: URL): Call | undefined {
   const [, id = "", queue, lockToken, abandon] =
-    /^\/devices\/([^/]+)\/messages\/(events|devicebound)(?:\/([^/]+)(\/abandon)?)?$/i.exec(pathname) ?? [];
+    /^\/devices\/([^/]+)\/messages\/(events|devicebound)(?:\/([^/]+)(\/abandon)?)?\/?$/i.exec(pathname) ?? [];
   if (!searchParams.has("api-version")) return undefined;
   const deviceId = decodeURIComponent(id);
   const isQueue = queue?.toLowerCase() === "devicebound";

@@ -59,6 +59,29 @@ async function liveThrough(settings: GatewaySettings): Promise<number> {
   return await gateway.exitCode;
 }
 
+/** What the SDK can do at a hub over HTTPS: telemetry, and messages that it fetches. */
+async function writeAndListen(settings: GatewaySettings): Promise<number> {
+  const { cloud } = workshop;
+  const { registrationId } = settings;
+  await using gateway = await workshop.start(settings);
+  await gateway.until("ready");
+  expect(cloud.levers.telemetry("test", registrationId)).toMatchObject([
+    { body: '{"degrees":21.5}', properties: { hall: "7 & 8", "$.mid": "telemetry-1" } },
+  ]);
+  const { messages } = cloud.levers.hub("test");
+  messages.send(registrationId, { body: "goodbye", messageId: "last", ack: "positive" });
+  expect(await gateway.until("message")).toMatchObject({
+    body: "goodbye",
+    messageId: "last",
+    isCompleted: true,
+  });
+  await gateway.until("closed");
+  expect(messages.feedback()).toContainEqual(
+    expect.objectContaining({ originalMessageId: "last", deviceId: registrationId, statusCode: "Success" }),
+  );
+  return await gateway.exitCode;
+}
+
 const initialTwin = { desired: { site: "Hall 7" } };
 
 describe.concurrent("Azure's Node SDK with a symmetric key", () => {
@@ -72,6 +95,13 @@ describe.concurrent("Azure's Node SDK with a symmetric key", () => {
     expect(await liveThrough({ registrationId, dpsTransport, hubTransport, credential: { deviceKey } })).toBe(
       0,
     );
+  });
+
+  test("needs nothing but HTTPS for telemetry and messages", async () => {
+    const registrationId = "key-https-only";
+    workshop.cloud.levers.enrollments.put({ registrationId, primaryKey: deviceKey });
+    const over = { dpsTransport: "http", hubTransport: "http" } as const;
+    expect(await writeAndListen({ registrationId, ...over, credential: { deviceKey } })).toBe(0);
   });
 
   test.each(["mqtt", "mqtt-ws", "http"] as const)(
@@ -140,6 +170,17 @@ describe.concurrent("Azure's Node SDK with a certificate", () => {
       ).toBe(0);
     },
   );
+
+  test("needs nothing but HTTPS for telemetry and messages", async () => {
+    const registrationId = "own-https-only";
+    const { certPem, keyPem } = await createSelfSigned(registrationId);
+    workshop.cloud.levers.enrollments.put({
+      registrationId,
+      attestation: { type: "x509", primary: certPem },
+    });
+    const over = { dpsTransport: "http", hubTransport: "http" } as const;
+    expect(await writeAndListen({ registrationId, ...over, credential: { certPem, keyPem } })).toBe(0);
+  });
 
   test("of nobody is told so", async () => {
     const { certPem, keyPem } = await createSelfSigned("stranger");

@@ -65,7 +65,8 @@ async function attest() {
         `HostName=${assignedHub};DeviceId=${deviceId};x509=true`,
         HubTransport,
       );
-      await client.setOptions(certificate());
+      // Over HTTPS the SDK comes back from this only when it is told how to receive, too.
+      await client.setOptions({ ...certificate(), http: { receivePolicy: { interval: 1 } } });
       return client;
     };
     return { security: new securityX509.X509Security(REGISTRATION_ID, certificate()), open };
