@@ -9,6 +9,7 @@ import { serviceConfigFile } from "./cli/service-command.ts";
 import type { ConfigSources } from "./config/load.ts";
 import { configSources } from "./config/sources.ts";
 import { openMqttLink } from "./mqtt/mqtt-js-link.ts";
+import { favourMemory } from "./platform/favour-memory.ts";
 import { lineOutput } from "./platform/line-output.ts";
 import { createLog } from "./platform/log.ts";
 import { createServiceManager } from "./platform/service-manager.ts";
@@ -19,6 +20,9 @@ const { version } = manifest;
 
 /** systemd waits longer, but nobody should have to: what has not ended by then is cut. */
 const drainMs = 4_500;
+
+/** By then a start is over, and memory counts more than speed. */
+const startMs = 5_000;
 
 async function runAgent(sources: ConfigSources): Promise<number> {
   const stop = new AbortController();
@@ -34,6 +38,7 @@ async function runAgent(sources: ConfigSources): Promise<number> {
       }, drainMs).unref();
     });
   }
+  setTimeout(() => void favourMemory(), startMs).unref();
   const serviceManager = createServiceManager(process.env, log);
   using watchdog = startWatchdog(serviceManager, systemClock, log);
   log.notice("agent.started", { version, node: process.versions.node, config: sources.file });
