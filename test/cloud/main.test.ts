@@ -51,6 +51,7 @@ describe("npm run cloud complains without a stack, and ends,", () => {
 
   it.each([
     ["about an option", ["--port", "70000"], /^error: option '--port <number>' .*no port number/],
+    ["about a network that is not loopback", ["--network", "10.0.0"], /not like 127\.31\.7/],
     ["about an unknown option", ["--moon"], /^error: unknown option '--moon'/],
     ["about a hub's name", ["--hub", "Moon"], /^a hub's name is/],
     [
