@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { WebSocket } from "ws";
+import { whyNotPort443 } from "../low-ports.ts";
 import { startCloud, type Cloud } from "./cloud.ts";
 import {
   connectToDps,
@@ -118,7 +119,9 @@ describe("HTTPS", () => {
     );
   });
 
-  it("takes a free port when 443 is taken and none was given", async () => {
+  it("takes a free port when 443 is taken and none was given", async ({ skip }) => {
+    const refused = whyNotPort443();
+    if (refused !== undefined) skip(refused);
     await using other = await startCloud({ httpsPort: 443 });
     await using second = await startCloud({ network: other.network, port: 18883 });
     expect(second.dps.httpsPort).not.toBe(443);

@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { chmodSync, chownSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { chmodSync, chownSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { expect, test } from "vitest";
 import { readPrivateFile } from "../../src/platform/private-file.ts";
@@ -7,6 +7,8 @@ import { TemporaryFolder } from "./temporary-folder.ts";
 
 function fileWithMode(folder: TemporaryFolder, mode: number): string {
   const path = folder.join("key");
+  // The last test's file may be closed to its own owner.
+  rmSync(path, { force: true });
   writeFileSync(path, "content");
   chmodSync(path, mode);
   return path;
