@@ -284,13 +284,15 @@ describe("disposing", () => {
     await first[Symbol.asyncDispose]();
     await server.until(() => server.open === 0);
     const before = activeResources("Timeout");
-    for (let round = 0; round < 5; round += 1) {
+    const rounds = 40;
+    for (let round = 0; round < rounds; round += 1) {
       const link = await open(server);
       await link.subscribe(["a/#"], never);
       await link.publish("a", "b", never);
       await link[Symbol.asyncDispose]();
     }
     await server.until(() => server.open === 0);
-    expect(activeResources("Timeout")).toBeLessThanOrEqual(before);
+    // The test runner has timers of its own, which come and go; one left behind by each link would be 40.
+    expect(activeResources("Timeout") - before).toBeLessThan(rounds / 4);
   });
 });
