@@ -16,7 +16,7 @@ export type Outcome =
       readonly changed?: readonly string[];
     };
 
-export type Parsed<Value> =
+type Parsed<Value> =
   | { readonly status: "parsed"; readonly value: Value }
   | { readonly status: "rejected"; readonly problems: readonly string[] };
 
@@ -37,7 +37,7 @@ export interface Applier<Value = unknown, Step = unknown> {
   plan(value: Value): readonly Step[];
   /**
    * Does the steps. Called twice with the same steps it ends in the same state. Trouble is an outcome;
-   * @throws only the signal's reason, when aborted.
+   * @throws only when the signal is aborted.
    */
   execute(steps: readonly Step[], signal: AbortSignal): Promise<Outcome>;
   /** Called when desired no longer has the property. Without it what was applied stays as it is. */

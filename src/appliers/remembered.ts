@@ -1,4 +1,5 @@
-import type { Json } from "../platform/json.ts";
+import * as v from "valibot";
+import { isJson, type Json } from "../platform/json.ts";
 import type { Outcome } from "./applier.ts";
 
 /** What is known about one property after it was tried. Plain JSON. */
@@ -16,3 +17,33 @@ export interface RememberedProperty {
 
 /** What is applied, kept across restarts. A list and not a map by name: names come from documents, `__proto__` included. */
 export type Remembered = readonly RememberedProperty[];
+
+const texts = v.pipe(v.array(v.string()), v.readonly());
+const outcome = v.variant("status", [
+  v.object({ status: v.literal("unchanged") }),
+  v.object({ status: v.literal("applied"), changed: texts }),
+  v.object({ status: v.literal("rejected"), problems: texts }),
+  v.object({
+    status: v.literal("failed"),
+    code: v.string(),
+    message: v.string(),
+    changed: v.exactOptional(texts),
+  }),
+]);
+const rememberedProperty = v.object({
+  component: v.exactOptional(v.string()),
+  property: v.string(),
+  digest: v.string(),
+  version: v.number(),
+  outcome,
+  inForce: v.exactOptional(v.object({ digest: v.string(), value: v.custom<Json>(isJson) })),
+});
+
+/** Reads what was stored. Entries that cannot be read are left out: their properties are then applied once more. */
+export function parseRemembered(stored: unknown): Remembered {
+  if (!Array.isArray(stored)) return [];
+  return stored.flatMap((entry: unknown) => {
+    const parsed = v.safeParse(rememberedProperty, entry);
+    return parsed.success ? [parsed.output] : [];
+  });
+}

@@ -7,16 +7,16 @@ import { absolutePath, duration } from "./value-schemas.ts";
 export const applyRule = documented(
   v.object({
     property: documented(v.pipe(v.string(), v.check(isPropertyName)), {
-      help: "The top-level desired property of the twin. Mandatory, and each property once.",
+      help: "The top-level desired property of the twin. Each property once.",
       expected:
-        "a property name of up to 1024 bytes without spaces, dots, $ or control characters, other than latebind",
+        "a name without spaces, dots, $ and control characters, of up to 1024 bytes, other than latebind",
       fix: "write the name of the desired property as it is in the twin",
       example: '"network"',
       explain: explain.explainProperty,
       missing: 'add the line property = "NAME" with the name of the desired property',
     }),
     file: documented(absolutePath(), {
-      help: "The file that gets the property's value, written atomically and only when it changes. Mandatory; its folder must exist and the agent must be allowed to write there.",
+      help: "The file that gets the property's value, written atomically and only when it changes. Its folder must exist and the agent must be allowed to write there.",
       expected: "an absolute path",
       fix: "write the whole path of the file",
       example: '"/etc/my-app/network.json"',
@@ -26,8 +26,6 @@ export const applyRule = documented(
     format: documented(v.exactOptional(v.picklist(["json", "toml", "env"]), "json"), {
       help: "How the value is written: json, toml (the value must be an object) or env (NAME=value lines, the value must be a flat object).",
       expected: "one of json, toml, env",
-      fix: 'delete the line to get "json"',
-      example: '"json"',
     }),
     mode: documented(
       v.exactOptional(
@@ -39,10 +37,8 @@ export const applyRule = documented(
         "0644",
       ),
       {
-        help: "Permission bits of the file, as chmod takes them. Set-id bits are refused.",
+        help: "Permission bits of the file, as chmod takes them, without set-id bits.",
         expected: 'octal digits in quotes, such as "0640"',
-        fix: 'delete the line to get "0644"',
-        example: '"0644"',
         explain: explain.explainMode,
       },
     ),
@@ -63,12 +59,10 @@ export const applyRule = documented(
     ),
     command: documented(
       v.exactOptional(
-        v.pipe(
-          v.tupleWithRest([v.pipe(v.string(), v.check(isProgram))], v.pipe(v.string(), v.check(hasNoNul))),
-        ),
+        v.tupleWithRest([v.pipe(v.string(), v.check(isProgram))], v.pipe(v.string(), v.check(hasNoNul))),
       ),
       {
-        help: "Program to run after a change, and its arguments. No shell is involved: no variables, no pipes. Nothing is run by default.",
+        help: "Program to run after a change, and its arguments. No shell is involved: no variables, no pipes.",
         expected: "a list of texts, the first one the absolute path of a program",
         fix: "write the program's whole path and its arguments as a list",
         example: '["/usr/bin/systemctl", "try-restart", "my-app.service"]',
@@ -76,19 +70,12 @@ export const applyRule = documented(
       },
     ),
     timeout: documented(v.exactOptional(duration("1s", "10m"), "30s"), {
-      help: "The command is stopped after this time, from 1s to 10m.",
+      help: "The command is stopped after this time.",
       expected: "a duration from 1s to 10m",
-      fix: 'delete the line to get "30s"',
-      example: '"30s"',
       explain: explain.explainDuration,
     }),
   }),
-  {
-    help: "",
-    expected: "a table",
-    fix: "write [[apply]] on a line of its own, its keys below",
-    example: "",
-  },
+  { help: "One desired property and the file it becomes." },
 );
 
 /** The rules of twin keys: at most 1 KB of UTF-8, no control characters, no dot, `$` or space. */

@@ -1,3 +1,4 @@
+import { quote } from "./describe-value.ts";
 import { keyOf } from "./key-path.ts";
 import { formatPlace } from "./merge.ts";
 import type { Problem } from "./problem.ts";
@@ -54,14 +55,14 @@ function twiceUsed(
   earlier: Place,
 ): Pick<Problem, "message" | "fix"> {
   return {
-    message: `expected each ${name} once, found ${JSON.stringify(value)} again after ${formatPlace(earlier)}`,
+    message: `expected each ${name} once, found ${quote(value)} again after ${formatPlace(earlier)}`,
     fix: "keep one of the two [[apply]] tables",
   };
 }
 
 function agentsOwn(path: string, directory: string): Pick<Problem, "message" | "fix"> {
   return {
-    message: `expected a file outside the agent's own ${directory}, found ${JSON.stringify(path)}`,
+    message: `expected a file outside the agent's own ${directory}, found ${quote(path)}`,
     fix: "choose a file in the folder of the program that reads it",
   };
 }

@@ -24,13 +24,13 @@ export interface Config {
 export type KeyLocation = { readonly scheme: "file"; readonly locations: readonly KeyFile[] };
 
 /** One place for a key file. The places are tried in their order, each time the key is opened: the first that exists serves. */
-export interface KeyFile {
+interface KeyFile {
   readonly path: string;
   /** Inside systemd's credentials directory, where access lists stand in for the mode. */
   readonly isCredential: boolean;
 }
 
-export interface ProvisioningConfig {
+interface ProvisioningConfig {
   /** Host name without scheme or port. */
   readonly endpoint: string;
   readonly port: number;
@@ -39,14 +39,16 @@ export interface ProvisioningConfig {
   readonly payload?: Json;
 }
 
-export interface HubConfig {
+interface HubConfig {
   readonly port: number;
   readonly apiVersion: string;
   readonly keepAliveMs: number;
   readonly tokenLifetimeMs: number;
+  /** From a first refusal to the second try. */
+  readonly refusalRetryMs: number;
 }
 
-export interface TlsConfig {
+interface TlsConfig {
   /** PEM file with the roots to trust; the system's store where the operator named none. */
   readonly trustBundle: string;
 }

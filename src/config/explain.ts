@@ -1,4 +1,5 @@
 import { posix } from "node:path";
+import { looksLikeCredential, quote } from "./describe-value.ts";
 import { parseDuration } from "./duration.ts";
 import type { Diagnosis } from "./key-doc.ts";
 
@@ -7,7 +8,7 @@ type Explanation = Partial<Diagnosis> | undefined;
 
 export function explainDuration(value: unknown): Explanation {
   if (typeof value === "number" && Number.isInteger(value) && value > 0) {
-    return { fix: `write the unit and quotes, for seconds "${value}s"` };
+    return { fix: `write the unit, in quotes; for seconds "${value}s"` };
   }
   if (typeof value === "string" && parseDuration(value) === undefined) {
     return { fix: 'write whole numbers with the units d, h, m or s, larger units first, such as "1h30m"' };
@@ -23,17 +24,17 @@ export function explainIdScope(value: unknown): Explanation {
 }
 
 export function explainEndpoint(value: unknown): Explanation {
-  if (typeof value !== "string" || value === "") return undefined;
+  if (typeof value !== "string" || value === "" || looksLikeCredential(value)) return undefined;
   const host = /^(?:[a-z]+:\/\/)?([^/:]+)/i.exec(value)?.[1];
-  if (host !== undefined && host !== value) return { fix: `write the host name alone: "${host}"` };
+  if (host !== undefined && host !== value) return { fix: `write the host name alone: ${quote(host)}` };
   return undefined;
 }
 
 export function explainPath(value: unknown): Explanation {
-  if (typeof value !== "string" || value === "") return undefined;
+  if (typeof value !== "string" || value === "" || looksLikeCredential(value)) return undefined;
   if (!value.startsWith("/")) return { fix: "write the whole path from / on" };
   const clean = posix.normalize(value).replace(/\/$/, "");
-  return clean === value || clean === "" ? undefined : { fix: `write ${JSON.stringify(clean)}` };
+  return clean === value || clean === "" ? undefined : { fix: `write ${quote(clean)}` };
 }
 
 export function explainMode(value: unknown): Explanation {
@@ -54,8 +55,8 @@ export function explainCommand(value: unknown): Explanation {
   }
   if (Array.isArray(value) && typeof value[0] === "string" && !value[0].startsWith("/")) {
     return {
-      found: `${JSON.stringify(value[0])} as the program`,
-      fix: `write the program's whole path; "command -v ${value[0]}" prints it`,
+      found: `${quote(value[0])} as the program`,
+      fix: "write the program's whole path; the shell prints it: command -v NAME",
     };
   }
   return undefined;
@@ -69,6 +70,12 @@ export function explainProperty(value: unknown): Explanation {
     return { fix: "name the top-level property alone; its whole value goes into the file" };
   }
   return undefined;
+}
+
+export function explainPayload(value: unknown): Explanation {
+  return {
+    found: typeof value === "number" ? "a number that not every reader can hold" : "something else in it",
+  };
 }
 
 export function explainTableList(value: unknown): Explanation {

@@ -1,3 +1,4 @@
+import { looksLikeCredential, quote } from "./describe-value.ts";
 import { childOf, treeAt, type Place, type Tree, type TreePath } from "./toml-tree.ts";
 
 /**
@@ -8,7 +9,8 @@ export function keyOf(root: Tree, path: TreePath): string {
   return path
     .map((step, depth) => {
       if (typeof step === "number") return `[${indexInFile(treeAt(root, path.slice(0, depth)), step)}]`;
-      const name = /^[A-Za-z0-9_-]+$/.test(step) ? step : JSON.stringify(step);
+      const isBare = /^[A-Za-z0-9_-]{1,60}$/.test(step) && !looksLikeCredential(step);
+      const name = isBare ? step : quote(step);
       return depth === 0 ? name : `.${name}`;
     })
     .join("");

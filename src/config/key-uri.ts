@@ -1,4 +1,6 @@
+import { quote } from "./describe-value.ts";
 import type { Diagnosis } from "./key-doc.ts";
+import { isCleanAbsolutePath } from "./value-schemas.ts";
 
 /** Where a key URI points. A name without `/` is looked up later, first among the credentials, then beside the configuration. */
 export interface KeyUri {
@@ -21,9 +23,12 @@ export function explainKeyUri(value: unknown): Partial<Diagnosis> {
   if (typeof value !== "string") return {};
   const scheme = /^([a-z][a-z0-9+.-]*):/i.exec(value)?.[1];
   if (scheme === undefined) {
+    // Base64 has no dot, so this is a file name and may be shown.
+    if (/^[\w./-]*\.[\w./-]*$/.test(value))
+      return { found: quote(value), fix: `write ${quote(`file:${value}`)}` };
     return {
-      found: `${value.length} characters without a scheme (not shown: they may be a key)`,
-      fix: "put the key into a file with mode 0600 and write file:NAME-OF-THE-FILE; if a key was pasted here, replace it in Azure, it is no longer secret",
+      found: `${value.length} characters without file: in front (not shown: they may be a key)`,
+      fix: "put the key into the file device.key with mode 0600 beside this one and delete the line; a key that was pasted here is no longer secret, so regenerate it in Azure",
     };
   }
   switch (scheme) {
@@ -38,7 +43,7 @@ export function explainKeyUri(value: unknown): Partial<Diagnosis> {
       return notYet("TPM 2.0");
     default:
       return {
-        found: `the scheme ${JSON.stringify(`${scheme}:`)}`,
+        found: `the scheme ${quote(scheme)}`,
         fix: "use file: with the name of a key file",
       };
   }
@@ -62,9 +67,6 @@ function notYet(kind: string): Partial<Diagnosis> {
 }
 
 function isNameOrPath(text: string): boolean {
-  // oxlint-disable-next-line no-control-regex -- refuses them
-  if (/[\u0000-\u001F\u007F]/.test(text)) return false;
-  const names = (text.startsWith("/") ? text.slice(1) : text).split("/");
-  const isClean = names.every((name) => name !== "" && name !== "." && name !== "..");
-  return isClean && (text.startsWith("/") || names.length === 1);
+  if (text.startsWith("/")) return isCleanAbsolutePath(text);
+  return !text.includes("/") && isCleanAbsolutePath(`/${text}`);
 }

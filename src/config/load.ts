@@ -1,10 +1,14 @@
 import { dirname, join } from "node:path";
 import type { ApplyRule, Config, KeyLocation } from "./config.ts";
 import { checkTargets } from "./check-targets.ts";
+import { docOf } from "./key-doc.ts";
+import { placeAt } from "./key-path.ts";
 import type { KeyUri } from "./key-uri.ts";
 import { mergeTrees } from "./merge.ts";
 import type { Problem } from "./problem.ts";
 import { readSources } from "./read-sources.ts";
+import { configSchema } from "./schema.ts";
+import type { TableTree } from "./toml-tree.ts";
 import { validate, type ValidConfig } from "./validate.ts";
 
 export interface ConfigSources {
@@ -16,13 +20,16 @@ export interface ConfigSources {
   readonly stateDirectory: string;
 }
 
-export type LoadedConfig =
-  | { readonly status: "valid"; readonly config: Config; readonly warnings: readonly Problem[] }
-  | {
-      readonly status: "invalid";
-      readonly problems: readonly Problem[];
-      readonly warnings: readonly Problem[];
-    };
+export type LoadedConfig = (
+  | { readonly status: "valid"; readonly config: Config }
+  /** In the order of the files and their lines. */
+  | { readonly status: "invalid"; readonly problems: readonly Problem[] }
+) & {
+  /** The main file and the drop-ins that were found, in the order in which they were laid over each other. */
+  readonly files: readonly string[];
+  /** Worth a person's attention, but nothing that keeps the agent from running. */
+  readonly warnings: readonly Problem[];
+};
 
 /**
  * Reads the main file and its drop-ins in the order of their names and checks them as one document.
@@ -31,24 +38,25 @@ export type LoadedConfig =
  * every file is reported at once and nothing is thrown for what an operator can mend.
  */
 export async function loadConfig(sources: ConfigSources): Promise<LoadedConfig> {
-  const { trees, problems: unread, warnings } = await readSources(sources.file);
+  const { files, trees, problems: unread, warnings } = await readSources(sources.file);
   const [first, ...later] = trees;
-  if (first === undefined) return { status: "invalid", problems: unread, warnings };
+  if (first === undefined) return { status: "invalid", problems: unread, files, warnings };
 
   const merged = mergeTrees([first, ...later]);
   const checked = validate(merged.tree);
-  const own = ["/etc/latebind", dirname(sources.file), sources.stateDirectory];
+  const ownDirectories = ["/etc/latebind", dirname(sources.file), sources.stateDirectory];
   const problems = [
     ...unread,
     // What seems to be missing may stand in the file that could not be read.
-    ...checked.problems.filter((problem) => unread.length === 0 || problem.line !== undefined),
+    ...checked.problems.filter(({ line }) => unread.length === 0 || line !== undefined),
     ...merged.problems,
-    ...checkTargets(merged.tree, own),
+    ...checkTargets(merged.tree, ownDirectories),
   ];
   if (checked.values === undefined || problems.length > 0) {
-    return { status: "invalid", problems: inOrder(problems), warnings };
+    return { status: "invalid", problems: inOrder(problems, files), files, warnings };
   }
-  return { status: "valid", config: assemble(checked.values, sources), warnings };
+  const config = assemble(checked.values, sources);
+  return { status: "valid", config, files, warnings: [...warnings, ...warnOfExample(config, merged.tree)] };
 }
 
 function assemble(values: ValidConfig, sources: ConfigSources): Config {
@@ -68,6 +76,7 @@ function assemble(values: ValidConfig, sources: ConfigSources): Config {
       apiVersion: hub.api_version,
       keepAliveMs: hub.keep_alive,
       tokenLifetimeMs: hub.token_lifetime,
+      refusalRetryMs: hub.refusal_retry,
     },
     tls: { trustBundle: tls.trust_bundle },
     log: { level: log.level },
@@ -97,11 +106,21 @@ function keyLocation({ nameOrPath }: KeyUri, sources: ConfigSources): KeyLocatio
 }
 
 /** File by file as they were read, then line by line; what has no line comes first. */
-function inOrder(problems: readonly Problem[]): readonly Problem[] {
-  const files = [...new Set(problems.map(({ file }) => file))].toSorted(
-    (a, b) => Number(a.includes("/config.d/")) - Number(b.includes("/config.d/")) || (a < b ? -1 : 1),
-  );
+function inOrder(problems: readonly Problem[], files: readonly string[]): readonly Problem[] {
   return problems.toSorted(
     (a, b) => files.indexOf(a.file) - files.indexOf(b.file) || (a.line ?? 0) - (b.line ?? 0),
   );
+}
+
+/** The template's ID scope is legal, so that the template is; no service has it. */
+function warnOfExample(config: Config, tree: TableTree): readonly Problem[] {
+  if (config.idScope !== "0ne00XXXXXX") return [];
+  return [
+    {
+      ...placeAt(tree, ["id_scope"]),
+      key: "id_scope",
+      message: "this is the example of the template and not the ID scope of a service",
+      fix: docOf(configSchema.entries.id_scope).fix ?? "",
+    },
+  ];
 }

@@ -4,9 +4,8 @@
  * Case, `-` and the order of words do not count: `idScope`, `ID-SCOPE` and `scope_id` are all `id_scope`.
  */
 export function nearestName(found: string, known: readonly string[]): string | undefined {
-  const wanted = normalized(found);
   const ranked = known
-    .map((name) => ({ name, distance: editDistance(wanted, normalized(name)) }))
+    .map((name) => ({ name, distance: distanceInAnyOrder(wordsOf(found), wordsOf(name)) }))
     .toSorted((a, b) => a.distance - b.distance);
   const [best] = ranked;
   if (best === undefined) return undefined;
@@ -14,12 +13,16 @@ export function nearestName(found: string, known: readonly string[]): string | u
   return best.distance <= Math.floor(best.name.length / 3) ? best.name : undefined;
 }
 
-function normalized(name: string): string {
-  const words = name
+function wordsOf(name: string): readonly string[] {
+  return name
     .replaceAll(/([a-z])([A-Z])/g, "$1_$2")
     .toLowerCase()
     .split(/[_\- ]+/);
-  return words.toSorted().join("");
+}
+
+function distanceInAnyOrder(a: readonly string[], b: readonly string[]): number {
+  const asWritten = editDistance(a.join(""), b.join(""));
+  return Math.min(asWritten, editDistance(a.toSorted().join(""), b.toSorted().join("")));
 }
 
 /** Levenshtein's distance, two rows at a time. */

@@ -6,6 +6,8 @@ import type { Problem } from "./problem.ts";
 import { parseTree, type TableTree } from "./toml-tree.ts";
 
 interface Sources {
+  /** The main file and every drop-in, readable or not. */
+  readonly files: readonly string[];
   readonly trees: readonly TableTree[];
   readonly problems: readonly Problem[];
   readonly warnings: readonly Problem[];
@@ -17,18 +19,35 @@ export async function readSources(mainFile: string): Promise<Sources> {
   const results: (TableTree | Problem | undefined)[] = [await readMain(mainFile)];
   for (const file of dropIns.files) results.push(await readOne(file));
   const read = results.filter((result) => result !== undefined);
+  const files = [mainFile, ...dropIns.files];
   return {
+    files,
     trees: read.filter((result) => "kind" in result),
     problems: [...read.filter((result) => "message" in result), ...dropIns.problems],
-    warnings: dropIns.warnings,
+    warnings: [...(await warnOfWriters(files)), ...dropIns.warnings],
   };
+}
+
+/** Who may write the configuration decides what the agent writes and runs. */
+async function warnOfWriters(files: readonly string[]): Promise<readonly Problem[]> {
+  const warnings: Problem[] = [];
+  for (const file of files) {
+    const mode = await modeOf(file);
+    if (mode === undefined || (mode & 0o002) === 0) continue;
+    warnings.push({
+      file,
+      message: `expected a file that only its owner may write, found mode ${octal(mode)}`,
+      fix: `run: chmod o-w ${file}`,
+    });
+  }
+  return warnings;
 }
 
 async function readMain(file: string): Promise<TableTree | Problem> {
   return (
     (await readOne(file)) ?? {
       file,
-      message: "expected the configuration file, found nothing",
+      message: "expected the configuration file, found no such file",
       fix: 'create it; one line is enough: id_scope = "0ne00XXXXXX". The command "latebind config template" prints every setting',
     }
   );
@@ -81,20 +100,24 @@ async function unreadable(file: string, error: unknown): Promise<Problem> {
     return { file, message: `cannot be read (${code})`, fix: "see that it is a readable file" };
   }
   const mode = await modeOf(file);
+  const user = currentUser();
   return {
     file,
-    message: `cannot be read by the user ${currentUser()}${mode}`,
-    fix: `let the user read it: chgrp ${currentUser()} ${file} && chmod g+r ${file}`,
+    message: `cannot be read by the user ${user} (${mode === undefined ? "its folder is closed" : `mode ${octal(mode)}`})`,
+    fix: `as root, let the user read it: chgrp ${user} ${file}; chmod g+r ${file}`,
   };
 }
 
-/** The mode tells the operator what to mend, but the folder above may hide it as well. */
-async function modeOf(file: string): Promise<string> {
+/** The mode bits, or undefined where there is no such file or its folder is closed to this user. */
+async function modeOf(file: string): Promise<number | undefined> {
   try {
-    const found = await describePath(file);
-    if (found === undefined) return "";
-    return ` (mode ${found.mode.toString(8).padStart(4, "0")}, owner ${found.uid})`;
-  } catch {
-    return " (a folder above it is closed to this user)";
+    return (await describePath(file))?.mode;
+  } catch (error) {
+    if (systemCode(error) === "") throw error;
+    return undefined;
   }
+}
+
+function octal(mode: number): string {
+  return mode.toString(8).padStart(4, "0");
 }

@@ -4,17 +4,12 @@ import * as explain from "./explain.ts";
 import { documented } from "./key-doc.ts";
 import { explainKeyUri, parseKeyUri } from "./key-uri.ts";
 import { applyRule } from "./apply-schema.ts";
+import { isRegistrationId } from "./registration-id.ts";
 import { absolutePath, duration, jsonValue, port } from "./value-schemas.ts";
 
 const apiVersion = v.pipe(v.string(), v.regex(/^\d{4}-\d{2}-\d{2}(?:-preview)?$/));
-const apiVersionDoc = {
-  expected: "a date such as 2021-06-01, or 2021-06-01-preview",
-  fix: "delete the line to get the default",
-};
-const portDoc = {
-  expected: "a port from 1 to 65535",
-  fix: "delete the line to get 8883, MQTT over TLS",
-};
+const apiVersionDoc = { expected: "a date such as 2021-06-01, or 2021-06-01-preview" };
+const portDoc = { expected: "a port from 1 to 65535" };
 
 const provisioning = v.object({
   endpoint: documented(
@@ -29,26 +24,23 @@ const provisioning = v.object({
     {
       help: "Host name of the Device Provisioning Service. The default serves public Azure; sovereign clouds and private endpoints have names of their own.",
       expected: "a host name without scheme or port",
-      fix: "delete the line to get the default of public Azure",
-      example: '"global.azure-devices-provisioning.net"',
       explain: explain.explainEndpoint,
     },
   ),
   port: documented(v.exactOptional(port(), 8883), {
     ...portDoc,
     help: "Port of the provisioning service for MQTT over TLS.",
-    example: "8883",
   }),
   api_version: documented(v.exactOptional(apiVersion, "2021-06-01"), {
     ...apiVersionDoc,
     help: "Version of the provisioning API. The default is the newest that is not a preview.",
-    example: '"2021-06-01"',
   }),
   payload: documented(v.exactOptional(jsonValue()), {
-    help: "Sent along with each registration as JSON, for a custom allocation function in Azure. Not sent by default.",
-    expected: "values that JSON can carry (no dates, no infinities, integers up to 9007199254740991)",
+    help: "Sent along with each registration as JSON, for a custom allocation function in Azure.",
+    expected: "what JSON can carry: no dates, no infinities, integers up to 9007199254740991",
     fix: "write dates and very large numbers as texts",
     example: '{ site = "plant-7", line = 2 }',
+    explain: explain.explainPayload,
   }),
 });
 
@@ -56,25 +48,24 @@ const hub = v.object({
   port: documented(v.exactOptional(port(), 8883), {
     ...portDoc,
     help: "Port of the IoT Hub for MQTT over TLS.",
-    example: "8883",
   }),
   api_version: documented(v.exactOptional(apiVersion, "2021-04-12"), {
     ...apiVersionDoc,
     help: "Version of the IoT Hub API. The default is the newest that is not a preview.",
-    example: '"2021-04-12"',
   }),
   keep_alive: documented(v.exactOptional(duration("30s", "1177s"), "3m"), {
-    help: "Longest silence on the line before the agent sends a ping, from 30s to 1177s. Azure's load balancer drops a silent line after 4 minutes, so the default stays below; IoT Hub takes no more than 1177s.",
+    help: "Longest silence on the line before the agent sends a ping. Azure's load balancer drops a silent line after 4 minutes, so the default stays below; IoT Hub takes no more than 1177s.",
     expected: "a duration from 30s to 1177s",
-    fix: 'delete the line to get "3m"',
-    example: '"3m"',
     explain: explain.explainDuration,
   }),
   token_lifetime: documented(v.exactOptional(duration("5m", "24h"), "1h"), {
-    help: "How long a signed access token is valid, from 5m to 24h; it is renewed before it ends. Short limits the harm of a stolen token, long spares reconnects.",
+    help: "How long a signed access token is valid; it is renewed before it ends. Short limits the harm of a stolen token, long spares reconnects.",
     expected: "a duration from 5m to 24h",
-    fix: 'delete the line to get "1h"',
-    example: '"1h"',
+    explain: explain.explainDuration,
+  }),
+  refusal_retry: documented(v.exactOptional(duration("1s", "10m"), "30s"), {
+    help: "How long after a first refusal by the hub it is tried once more, stretched at random up to twice this; a second refusal in a row leads back to DPS. A single refusal is no proof: hubs refuse healthy devices at times.",
+    expected: "a duration from 1s to 10m",
     explain: explain.explainDuration,
   }),
 });
@@ -83,8 +74,6 @@ const tls = v.object({
   trust_bundle: documented(v.exactOptional(absolutePath(), "/etc/ssl/certs/ca-certificates.crt"), {
     help: "PEM file with the root certificates to trust. The default is the system's own store; name another for a private endpoint or a TLS gateway.",
     expected: "the absolute path of a PEM file",
-    fix: "delete the line to trust the system's roots",
-    example: '"/etc/ssl/certs/ca-certificates.crt"',
     explain: explain.explainPath,
   }),
 });
@@ -93,8 +82,6 @@ const log = v.object({
   level: documented(v.exactOptional(v.picklist(logLevels), "notice"), {
     help: "Least grave lines to log: error, warning, notice (phases, reconnects, outcomes), info (attempts), debug (wire traffic). The default is silent on an idle device.",
     expected: `one of ${logLevels.join(", ")}`,
-    fix: 'delete the line to get "notice"',
-    example: '"notice"',
   }),
 });
 
@@ -105,7 +92,7 @@ const log = v.object({
  */
 export const configSchema = v.object({
   id_scope: documented(v.pipe(v.string(), v.regex(/^0ne[0-9A-Za-z]{8}$/)), {
-    help: "The ID scope of your Device Provisioning Service. Mandatory. It is on the overview page of the service in the Azure portal.",
+    help: "The ID scope of your Device Provisioning Service. It is on the overview page of the service in the Azure portal.",
     expected: "0ne followed by 8 letters or digits, such as 0ne000A0B1C",
     fix: "copy the ID scope from the overview page of your Device Provisioning Service in the Azure portal",
     example: '"0ne00XXXXXX"',
@@ -113,15 +100,12 @@ export const configSchema = v.object({
     missing:
       'add the line id_scope = "0ne00XXXXXX" above the first [table]; the value is on the overview page of your Device Provisioning Service in the Azure portal, or run: az iot dps show --name NAME --query properties.idScope',
   }),
-  registration_id: documented(
-    v.exactOptional(v.pipe(v.string(), v.maxLength(128), v.regex(/^[A-Za-z0-9._:-]*[A-Za-z0-9-]$/))),
-    {
-      help: "The name of this device at the provisioning service. Without it the identity supplies the name, or else the host name in lower case.",
-      expected: "1 to 128 of the letters A-Z a-z, digits and - . _ : with a letter, digit or - at the end",
-      fix: "write the registration ID of the enrollment",
-      example: '"plant-7-gateway-3"',
-    },
-  ),
+  registration_id: documented(v.exactOptional(v.pipe(v.string(), v.check(isRegistrationId))), {
+    help: "The name of this device at the provisioning service. Without it the identity supplies the name, or else the host name in lower case.",
+    expected: "1 to 128 of the letters A-Z a-z, digits and - . _ : with a letter, digit or - at the end",
+    fix: "write the registration ID of the enrollment",
+    example: '"plant-7-gateway-3"',
+  }),
   key: documented(
     v.exactOptional(
       v.pipe(
@@ -134,40 +118,24 @@ export const configSchema = v.object({
     {
       help: "Where the key of this device is. file:NAME is a systemd credential of that name, or else the file beside this one; file:/PATH is that file. Mode 0600 or 0400; the content is the base64 key, individual or derived from the group's.",
       expected: "a key URI, file:NAME or file:/PATH",
-      fix: 'write "file:device.key"',
-      example: '"file:device.key"',
       explain: explainKeyUri,
     },
   ),
   provisioning: documented(v.exactOptional(provisioning, {}), {
     help: "The Device Provisioning Service: the place that knows where this device belongs.",
-    expected: "a table",
-    fix: "write [provisioning] on a line of its own, its keys below",
-    example: "",
   }),
   hub: documented(v.exactOptional(hub, {}), {
     help: "The IoT Hub the device is assigned to. Its name comes from the provisioning service.",
-    expected: "a table",
-    fix: "write [hub] on a line of its own, its keys below",
-    example: "",
   }),
   tls: documented(v.exactOptional(tls, {}), {
     help: "Whom to trust.",
-    expected: "a table",
-    fix: "write [tls] on a line of its own, its keys below",
-    example: "",
   }),
   log: documented(v.exactOptional(log, {}), {
     help: "What to write to the journal.",
-    expected: "a table",
-    fix: "write [log] on a line of its own, its keys below",
-    example: "",
   }),
   apply: documented(v.exactOptional(v.array(applyRule), []), {
     help: "One such table for each desired property of the twin that becomes a file on this device.",
     expected: "tables under [[apply]]",
-    fix: "write [[apply]] on a line of its own, its keys below",
-    example: "",
     explain: explain.explainTableList,
   }),
 });

@@ -1,6 +1,6 @@
 import * as v from "valibot";
 import { describeValue } from "./describe-value.ts";
-import { docOf, schemaBelow, type KeyDoc } from "./key-doc.ts";
+import { defaultOf, docOf, schemaBelow, type Diagnosis, type KeyDoc } from "./key-doc.ts";
 import { keyOf, placeAt } from "./key-path.ts";
 import type { Problem } from "./problem.ts";
 import { configSchema } from "./schema.ts";
@@ -9,20 +9,28 @@ import { unknownKeys } from "./unknown-keys.ts";
 
 export type ValidConfig = v.InferOutput<typeof configSchema>;
 
-/** Checks the merged files against the schema: the typed values, or every problem in the order of the lines. */
+/** Checks the merged files against the schema: the typed values, or every problem. */
 export function validate(tree: TableTree): {
   readonly values: ValidConfig | undefined;
   readonly problems: readonly Problem[];
 } {
   const result = v.safeParse(configSchema, plainValue(tree), { abortPipeEarly: true });
+  const unknown = unknownKeys(configSchema, tree);
+  const meant = new Set(unknown.map((key) => key.meant));
   const paths = new Map<string, TreePath>();
   for (const issue of result.issues ?? []) {
     const path = documentedPath(pathOf(issue.path ?? []));
-    paths.set(JSON.stringify(path), path);
+    // A misspelt or misplaced key is one fault, not a missing key besides.
+    const isMissing = treeAt(tree, path) === undefined;
+    if (!(isMissing && meant.has(JSON.stringify(path)))) paths.set(JSON.stringify(path), path);
   }
-  const problems = [...paths.values()].map((path) => problemAt(tree, path));
-  const unknown = unknownKeys(configSchema, tree);
-  return { values: result.success ? result.output : undefined, problems: [...problems, ...unknown] };
+  return {
+    values: result.success ? result.output : undefined,
+    problems: [
+      ...[...paths.values()].map((path) => problemAt(tree, path)),
+      ...unknown.map(({ problem }) => problem),
+    ],
+  };
 }
 
 function pathOf(items: readonly { readonly key: unknown }[]): TreePath {
@@ -41,21 +49,27 @@ function documentedPath(path: TreePath): TreePath {
 
 function problemAt(tree: TableTree, path: TreePath): Problem {
   const node = treeAt(tree, path);
-  const doc = docAt(path);
-  if (node === undefined) return missingKey(tree, path, doc);
+  const schema = schemaAt(path);
+  if (node === undefined) return missingKey(tree, path, docOf(schema));
   const value = plainValue(node);
-  const words = {
-    expected: doc.expected,
-    found: describeValue(value),
-    fix: doc.fix,
-    ...doc.explain?.(value),
-  };
+  const words = { ...generalWords(schema, path, value), ...docOf(schema).explain?.(value) };
   return {
     ...node.place,
     key: keyOf(tree, path),
     message: `expected ${words.expected}, found ${words.found}`,
     fix: words.fix,
   };
+}
+
+function generalWords(schema: v.GenericSchema, path: TreePath, value: unknown): Diagnosis {
+  const doc = docOf(schema);
+  const standard = defaultOf(schema);
+  const header = path[0] === "apply" ? "[[apply]]" : `[${path[0]}]`;
+  const general =
+    standard === undefined
+      ? `write ${header} on a line of its own and its settings below`
+      : `change it, or delete the line to get ${standard}`;
+  return { expected: doc.expected ?? "a table", found: describeValue(value), fix: doc.fix ?? general };
 }
 
 /** A key that is missing from the top of the file has no line: it can be anywhere. */
@@ -65,15 +79,13 @@ function missingKey(tree: TableTree, path: TreePath, doc: KeyDoc): Problem {
     file,
     ...(path.length > 1 && { line }),
     key: keyOf(tree, path),
-    message: `expected ${doc.expected}, found nothing: the key is mandatory`,
-    fix: doc.missing ?? doc.fix,
+    message: "expected this mandatory setting, found nothing",
+    fix: doc.missing ?? "add it",
   };
 }
 
-function docAt(path: TreePath): KeyDoc {
-  let schema: v.GenericSchema | undefined = configSchema;
-  for (const step of path) schema = schema && schemaBelow(schema, step);
-  const doc = schema && docOf(schema);
-  if (doc === undefined) throw new TypeError(`no documentation for ${path.join(".")}`);
-  return doc;
+function schemaAt(path: TreePath): v.GenericSchema {
+  let schema: v.GenericSchema = configSchema;
+  for (const step of path) schema = schemaBelow(schema, step) ?? schema;
+  return schema;
 }

@@ -19,6 +19,8 @@ export async function openSecureSocket(
   // RFC 6066 section 3: an address is not a server name.
   if (isIP(host) === 0) options.servername = host;
   const socket = connect(options);
+  // MQTT packets leave as several small writes; Nagle's algorithm would hold each back for the peer's delayed ACK, some 40 ms.
+  socket.setNoDelay(true);
   const { promise, resolve, reject } = Promise.withResolvers<TLSSocket>();
   const onSecure = () => {
     resolve(socket);

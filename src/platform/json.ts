@@ -12,6 +12,8 @@ const maxDepth = 64;
  *
  * Both sides stay as they were. Keys are data whatever their name: `__proto__` becomes an own property.
  */
+export function mergePatch(target: Json | undefined, patch: JsonObject): JsonObject;
+export function mergePatch(target: Json | undefined, patch: Json): Json;
 export function mergePatch(target: Json | undefined, patch: Json): Json {
   if (!isJsonObject(patch)) return patch;
   const merged = new Map(isJsonObject(target) ? Object.entries(target) : []);

@@ -1,4 +1,4 @@
-import { isJson, isJsonObject, mergePatch, type Json, type JsonObject } from "../platform/json.ts";
+import { isJson, isJsonObject, mergePatch, ownMember, type JsonObject } from "../platform/json.ts";
 
 /** What the twin wants, at the version that the acknowledgements answer (`av`). `$version` and `$metadata` are not among the properties. */
 export interface Desired {
@@ -27,8 +27,8 @@ export type PatchResult =
 export function parseTwin(document: unknown): ParsedTwin {
   if (!isJson(document)) return { status: "malformed", problems: ["twin: not JSON or nested too deeply"] };
   if (!isJsonObject(document)) return { status: "malformed", problems: ["twin: not an object"] };
-  const desired = member(document, "desired");
-  const reported = member(document, "reported") ?? {};
+  const desired = ownMember(document, "desired");
+  const reported = ownMember(document, "reported") ?? {};
   const problems: string[] = [];
   if (!isJsonObject(desired)) problems.push("desired: not an object");
   const version = isJsonObject(desired) ? versionOf(desired) : undefined;
@@ -57,16 +57,11 @@ export function applyDesiredPatch(current: Desired, patch: unknown): PatchResult
   if (version <= current.version) return { status: "duplicate" };
   if (version > current.version + 1) return { status: "gap" };
   const properties = mergePatch(current.properties, withoutReserved(patch));
-  return { status: "applied", desired: { version, properties: isJsonObject(properties) ? properties : {} } };
-}
-
-/** Own members only: what the prototype has is not in the document. */
-function member(object: JsonObject, key: string): Json | undefined {
-  return Object.hasOwn(object, key) ? object[key] : undefined;
+  return { status: "applied", desired: { version, properties } };
 }
 
 function versionOf(object: JsonObject): number | undefined {
-  const version = member(object, "$version");
+  const version = ownMember(object, "$version");
   return typeof version === "number" && Number.isSafeInteger(version) && version >= 0 ? version : undefined;
 }
 

@@ -1,0 +1,90 @@
+import { loadConfig, type ConfigSources } from "../config/load.ts";
+import { formatProblem } from "../config/problem.ts";
+import type { Config } from "../config/config.ts";
+import type { Log } from "../platform/log.ts";
+import type { ServiceManager } from "../platform/service-manager.ts";
+import { run } from "./run.ts";
+import type { Parts } from "./parts.ts";
+
+/** What the daemon needs from the process it lives in. */
+export interface DaemonWorld {
+  readonly sources: ConfigSources;
+  readonly log: Log;
+  readonly serviceManager: ServiceManager;
+  /** Aborted by SIGTERM or SIGINT. */
+  readonly stop: AbortSignal;
+  /** Registers what SIGHUP does; one listener. */
+  readonly onReload: (listener: () => void) => void;
+  /** Everything that depends on the configuration. */
+  readonly wire: (config: Config) => Parts;
+}
+
+/** sysexits.h: EX_SOFTWARE tells systemd to start us again, EX_CONFIG that this would be of no use. */
+const exitCode = { stopped: 0, bug: 70, config: 78 } as const;
+
+class Reload extends Error {
+  readonly config: Config;
+
+  constructor(config: Config) {
+    super("the configuration changed");
+    this.config = config;
+  }
+}
+
+/**
+ * Runs the journey until it is told to stop. SIGHUP loads the configuration anew: a good one takes the place of the old at once,
+ * a bad one is told in the log and the old one stays in force.
+ * @returns the exit code: 0 stopped, 70 a bug, 78 the configuration cannot be used.
+ */
+export async function runDaemon(world: DaemonWorld): Promise<number> {
+  const { log, serviceManager, stop } = world;
+  let config = await load(world);
+  if (config === undefined) return exitCode.config;
+  for (;;) {
+    try {
+      await journey(config, world);
+    } catch (error) {
+      if (error instanceof Reload) {
+        config = error.config;
+        continue;
+      }
+      if (stop.aborted) break;
+      log.error("agent.bug", { error, stack: error instanceof Error ? error.stack : undefined });
+      return exitCode.bug;
+    }
+  }
+  log.notice("agent.stopped");
+  serviceManager.stopping();
+  await serviceManager.settled();
+  return exitCode.stopped;
+}
+
+async function journey(config: Config, world: DaemonWorld): Promise<never> {
+  const change = new AbortController();
+  let reloading: Promise<void> = Promise.resolve();
+  world.onReload(() => {
+    reloading = reloading.then(async () => reload(config, world, change));
+  });
+  return run(world.wire(config), AbortSignal.any([world.stop, change.signal]));
+}
+
+async function reload(current: Config, world: DaemonWorld, change: AbortController): Promise<void> {
+  const { log, serviceManager } = world;
+  serviceManager.reloading();
+  const next = await load(world);
+  const isSame = next !== undefined && JSON.stringify(next) === JSON.stringify(current);
+  if (next === undefined)
+    log.error("config.kept", { because: "the new configuration has problems; the old one stays in force" });
+  else log.notice("config.reloaded", { changed: !isSame });
+  serviceManager.ready();
+  // The same configuration starts the journey anew as well: whoever sends SIGHUP has mended something.
+  if (next !== undefined) change.abort(new Reload(next));
+}
+
+async function load({ sources, log }: DaemonWorld): Promise<Config | undefined> {
+  const loaded = await loadConfig(sources);
+  for (const warning of loaded.warnings) log.warning("config.warning", { says: formatProblem(warning) });
+  if (loaded.status === "valid") return loaded.config;
+  for (const problem of loaded.problems) log.error("config.invalid", { says: formatProblem(problem) });
+  return undefined;
+}

@@ -1,0 +1,144 @@
+import type { Reconciled } from "../appliers/reconcile.ts";
+import type { Session } from "../hub/session.ts";
+import { backoff } from "../platform/backoff.ts";
+import { AgentError } from "../platform/failure.ts";
+import { isJsonObject, mergePatch, type JsonObject } from "../platform/json.ts";
+import { diffReported } from "../report/patch.ts";
+import { wantedReported } from "../report/patch.ts";
+import { applyDesiredPatch, parseTwin, type Desired } from "../twin/desired.ts";
+import { Alarm } from "./alarm.ts";
+import type { Device } from "./device.ts";
+import type { Parts } from "./parts.ts";
+import type { Phase } from "./phase.ts";
+
+export interface Following {
+  readonly session: Session;
+  readonly device: Device;
+  readonly phase: Extract<Phase, { at: "online" }>;
+  readonly parts: Parts;
+  /** Aborted when the session has to be left; work under way is finished first. */
+  readonly leave: AbortSignal;
+}
+
+/** What failed is tried again on this ladder, while the session lasts. */
+const retryLadder = { firstMs: 30_000, capMs: 60 * 60_000 };
+
+/**
+ * Keeps the device at what the twin wants, and the twin told of it, until `leave` rings.
+ *
+ * Desired changes are not queued for a device that is away, so the whole twin is fetched first; what arrived meanwhile is
+ * dropped by its version.
+ * @throws AgentError whatever ends the session; the signal's reason.
+ */
+export async function followTwin(following: Following, signal: AbortSignal): Promise<void> {
+  const { session, device, parts, leave } = following;
+  let { desired, reported } = await fetchTwin(following, signal);
+  let failures = 0;
+  for (;;) {
+    const reconciled = await device.apply(desired, signal);
+    signal.throwIfAborted();
+    const told = await tell(following, reconciled, reported, signal);
+    reported = told.reported;
+    tellHealth(following, desired, reconciled);
+    failures = told.isComplete && !reconciled.results.some(isFailed) ? 0 : failures + 1;
+    using retry =
+      failures === 0 ? undefined : new Alarm(parts.clock, retryDelay(failures, told.retryAfterMs, parts));
+    const patches = await waitForPatches(session, retry?.signal, leave, signal);
+    if (patches === undefined) return;
+    const next = merge(desired, patches);
+    if (next === undefined) ({ desired, reported } = await fetchTwin(following, signal));
+    else desired = next;
+  }
+}
+
+function retryDelay(failures: number, retryAfterMs: number, { random }: Parts): number {
+  return Math.max(retryAfterMs, backoff(retryLadder, failures, random));
+}
+
+/** The patches; none when only the retry alarm rang; undefined when the session is to be left. */
+async function waitForPatches(
+  session: Session,
+  retry: AbortSignal | undefined,
+  leave: AbortSignal,
+  signal: AbortSignal,
+): Promise<readonly unknown[] | undefined> {
+  const alarms = retry === undefined ? [leave] : [leave, retry];
+  try {
+    return await session.desiredPatches(AbortSignal.any([signal, ...alarms]));
+  } catch (error) {
+    if (signal.aborted || session.lost.aborted) throw error;
+    if (leave.aborted) return undefined;
+    if (retry?.aborted === true) return [];
+    throw error;
+  }
+}
+
+/** The newest desired document, or undefined where something is missing in between. */
+function merge(desired: Desired, patches: readonly unknown[]): Desired | undefined {
+  let current = desired;
+  for (const patch of patches) {
+    const result = applyDesiredPatch(current, patch);
+    if (result.status === "gap" || result.status === "malformed") return undefined;
+    if (result.status === "applied") current = result.desired;
+  }
+  return current;
+}
+
+async function fetchTwin(
+  { session, parts }: Following,
+  signal: AbortSignal,
+): Promise<{ readonly desired: Desired; readonly reported: JsonObject }> {
+  const twin = parseTwin(await session.twin(signal));
+  if (twin.status === "malformed") {
+    throw new AgentError(
+      "hub/malformed-twin",
+      "retry",
+      `the hub sent a twin that cannot be read: ${twin.problems.join("; ")}`,
+    );
+  }
+  parts.log.info("twin.fetched", { version: twin.desired.version });
+  return twin;
+}
+
+/** Reports what differs from what the hub knows. A refused report leaves the session alive. */
+async function tell(
+  { session, parts }: Following,
+  reconciled: Reconciled,
+  reported: JsonObject,
+  signal: AbortSignal,
+): Promise<{ readonly reported: JsonObject; readonly isComplete: boolean; readonly retryAfterMs: number }> {
+  const wanted = wantedReported(reconciled, {
+    version: parts.version,
+    phase: "online",
+    ...parts.lastError(),
+  });
+  const patch = diffReported(reported, wanted);
+  if (patch === undefined) return { reported, isComplete: true, retryAfterMs: 0 };
+  try {
+    await session.report(patch, signal);
+  } catch (error) {
+    if (!(error instanceof AgentError) || session.lost.aborted || error.code === "hub/no-answer") throw error;
+    parts.log.error("report.refused", { error });
+    return { reported, isComplete: false, retryAfterMs: error.retryAfterMs ?? 0 };
+  }
+  parts.log.info("report.accepted", { properties: Object.keys(patch) });
+  const merged = mergePatch(reported, patch);
+  return { reported: isJsonObject(merged) ? merged : {}, isComplete: true, retryAfterMs: 0 };
+}
+
+function tellHealth({ phase, parts }: Following, desired: Desired, reconciled: Reconciled): void {
+  parts.onHealth({
+    at: "connected",
+    hub: phase.assignment.hub,
+    deviceId: phase.assignment.deviceId,
+    desiredVersion: desired.version,
+    failed: reconciled.results
+      .filter(({ outcome }) => outcome.status === "failed" || outcome.status === "rejected")
+      .map(({ component, property }) => (component === undefined ? property : `${component}.${property}`)),
+    isFallback: phase.askDpsAfterMs !== undefined,
+  });
+}
+
+function isFailed({ outcome }: Reconciled["results"][number]): boolean {
+  return outcome.status === "failed";
+}

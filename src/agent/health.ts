@@ -1,0 +1,54 @@
+/** What is known about the agent's state, as plain data; times are wall clock, milliseconds since 1970. */
+export type HealthFacts =
+  | { readonly at: "starting" }
+  | { readonly at: "identifying" }
+  | { readonly at: "registering"; readonly endpoint: string; readonly because: string }
+  | { readonly at: "connecting"; readonly hub: string }
+  | {
+      readonly at: "connected";
+      readonly hub: string;
+      readonly deviceId: string;
+      readonly desiredVersion: number;
+      readonly failed: readonly string[];
+      /** Set when this hub only serves until DPS answers. */
+      readonly isFallback: boolean;
+    }
+  | {
+      readonly at: "waiting";
+      readonly forMs: number;
+      readonly untilMs: number;
+      readonly next: string;
+      readonly error: { readonly code: string; readonly message: string };
+    };
+
+/** One sentence that says whether the device is connected and, where it is not, why and what comes next. Pure. */
+export function health(facts: HealthFacts): string {
+  switch (facts.at) {
+    case "starting":
+      return "starting: not connected yet";
+    case "identifying":
+      return "not connected: opening the device's identity";
+    case "registering":
+      return `not connected: asking DPS at ${facts.endpoint} for a hub (${facts.because})`;
+    case "connecting":
+      return `not connected: connecting to ${facts.hub}`;
+    case "connected":
+      return connected(facts);
+    case "waiting":
+      return `not connected: ${facts.error.message} [${facts.error.code}]; next: ${facts.next} at ${clockTime(facts.untilMs)}`;
+  }
+}
+
+function connected(facts: Extract<HealthFacts, { at: "connected" }>): string {
+  const twin =
+    facts.failed.length === 0
+      ? `desired version ${facts.desiredVersion} applied`
+      : `desired version ${facts.desiredVersion}, not applied: ${facts.failed.join(", ")}`;
+  const fallback = facts.isFallback ? " (the previous hub, until DPS answers)" : "";
+  return `connected to ${facts.hub} as ${facts.deviceId}${fallback}; ${twin}`;
+}
+
+/** 14:09:31Z: a log line beside it says the day. */
+function clockTime(ms: number): string {
+  return `${new Date(ms).toISOString().slice(11, 19)}Z`;
+}

@@ -1,0 +1,30 @@
+import { differences, fingerprint } from "../provisioning/assignment.ts";
+import type { Parts } from "./parts.ts";
+import type { Phase } from "./phase.ts";
+
+/**
+ * Opens the identity and looks where it belongs by what is stored.
+ *
+ * An assignment that was made from other facts (scope, credential, …) is not trusted to be ours any more, but stays as the
+ * fallback until a new hub has accepted us.
+ * @throws AgentError as the identity room.
+ */
+export async function identify(parts: Parts, signal: AbortSignal): Promise<Phase> {
+  await using open = await parts.openIdentity(signal);
+  const { identity } = open;
+  const { current, candidate } = parts.assignments.read() ?? {};
+  const facts = fingerprint(parts.config.idScope, parts.config.provisioning.endpoint, identity);
+  const { registrationId, custody } = identity;
+  parts.log.notice("identity.opened", { registrationId, custody });
+
+  const stored = candidate ?? current;
+  if (stored === undefined)
+    return { at: "provisioning", identity, because: "this device has no assignment yet" };
+  const changed = differences(stored.madeFrom, facts);
+  if (changed.length > 0) {
+    const because = `changed since the last registration: ${changed.join(", ")}`;
+    return { at: "provisioning", identity, because, fallback: current ?? stored };
+  }
+  const fallback = candidate === undefined || current === undefined ? {} : { fallback: current };
+  return { at: "online", identity, assignment: stored, ...fallback };
+}

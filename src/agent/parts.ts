@@ -1,0 +1,39 @@
+import type { Appliers } from "../appliers/applier.ts";
+import type { Config } from "../config/config.ts";
+import type { OpenIdentity } from "../identity/identity.ts";
+import type { OpenLink } from "../mqtt/link.ts";
+import type { Random } from "../platform/backoff.ts";
+import type { Log } from "../platform/log.ts";
+import type { Store } from "../platform/store.ts";
+import type { Clock } from "../platform/time.ts";
+import type { StoredAssignments } from "../provisioning/assignment.ts";
+import type { DeviceState } from "./device.ts";
+import type { HealthFacts } from "./health.ts";
+
+/** What the journey needs from the world; `main.ts` wires the real things. */
+export interface Parts {
+  readonly config: Config;
+  /** Of the agent: `1.2.3`. */
+  readonly version: string;
+  /** Opens the key anew: each step has its own. */
+  readonly openIdentity: (signal: AbortSignal) => Promise<OpenIdentity>;
+  readonly openLink: OpenLink;
+  /** PEM; read anew for each connection, so that a mended bundle heals the agent. */
+  readonly trustedRoots: () => Promise<string>;
+  readonly assignments: Store<StoredAssignments>;
+  readonly device: Store<DeviceState>;
+  readonly appliers: Appliers;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  /** Whether the kernel says that the wall clock is synchronised; undefined where nobody can tell. */
+  readonly isClockSynchronised: (signal: AbortSignal) => Promise<boolean | undefined>;
+  /** Called whenever the state of health changes. */
+  readonly onHealth: (facts: HealthFacts) => void;
+  /** Called when config and identity are good and the last known desired state is in force. */
+  readonly onReady: () => void;
+  /** What went wrong last, for the report. */
+  readonly lastError: () => { readonly lastError?: string };
+  /** Says that the next sign of life comes within this time; the watchdog bites when it does not. */
+  readonly expectProgress: (withinMs: number) => void;
+}

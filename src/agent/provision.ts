@@ -1,0 +1,97 @@
+import { sharedAccessSignature } from "../identity/sas.ts";
+import { AgentError } from "../platform/failure.ts";
+import { fingerprint, type Assignment } from "../provisioning/assignment.ts";
+import { openOverMqtt } from "../provisioning/over-mqtt.ts";
+import { register } from "../provisioning/register.ts";
+import { withCandidate } from "../provisioning/stored-assignments.ts";
+import { dpsKeyName, dpsResource, dpsUsername, type Assigned } from "../provisioning/wire.ts";
+import type { Parts } from "./parts.ts";
+import type { Phase } from "./phase.ts";
+
+/** A registration is over within minutes; the rest is for a clock that runs behind. */
+const tokenLifetimeMs = 60 * 60_000;
+
+/**
+ * Asks DPS for a hub, stores the answer beside the assignment that served so far, and goes there.
+ * @throws AgentError as `register` and `openOverMqtt`, and `provisioning/clock-doubtful` (operator) when DPS refused us while
+ *   this device's clock is not synchronised.
+ */
+export async function provision(
+  phase: Extract<Phase, { at: "provisioning" }>,
+  parts: Parts,
+  signal: AbortSignal,
+): Promise<Phase> {
+  const startedAt = parts.clock.monotonic();
+  const assigned = await ask(phase, parts, signal);
+  const { idScope, provisioning } = parts.config;
+  const { status: _status, ...place } = assigned;
+  const assignment: Assignment = {
+    ...place,
+    assignedAtMs: parts.clock.now(),
+    madeFrom: fingerprint(idScope, provisioning.endpoint, phase.identity),
+  };
+  const { hub, deviceId, substatus } = assignment;
+  const tookMs = Math.round(parts.clock.monotonic() - startedAt);
+  parts.log.notice("provisioning.assigned", { hub, deviceId, substatus, tookMs });
+  await store(assignment, parts);
+  const { identity, fallback } = phase;
+  return { at: "online", identity, assignment, ...(fallback === undefined ? {} : { fallback }) };
+}
+
+async function ask(
+  { identity }: Extract<Phase, { at: "provisioning" }>,
+  parts: Parts,
+  signal: AbortSignal,
+): Promise<Assigned> {
+  const { idScope, provisioning } = parts.config;
+  await using open = await parts.openIdentity(signal);
+  const resource = dpsResource(idScope, identity.registrationId);
+  const expiresAtMs = parts.clock.now() + tokenLifetimeMs;
+  const username = dpsUsername(
+    idScope,
+    identity.registrationId,
+    provisioning.apiVersion,
+    `latebind/${parts.version}`,
+  );
+  try {
+    await using transport = await openOverMqtt(
+      parts.openLink,
+      {
+        endpoint: provisioning.endpoint,
+        port: provisioning.port,
+        trustedRoots: await parts.trustedRoots(),
+        registrationId: identity.registrationId,
+        username,
+        password: await sharedAccessSignature(open.key, resource, expiresAtMs, dpsKeyName, signal),
+        payload: provisioning.payload,
+      },
+      signal,
+    );
+    return await register(transport, parts.clock, signal);
+  } catch (error) {
+    throw await withClockDoubt(error, parts, signal);
+  }
+}
+
+/** DPS says the same to a wrong scope and to a token that its clock finds expired; only our own clock can tell them apart. */
+async function withClockDoubt(error: unknown, parts: Parts, signal: AbortSignal): Promise<unknown> {
+  if (!(error instanceof AgentError) || error.code !== "provisioning/not-accepted") return error;
+  if ((await parts.isClockSynchronised(signal)) !== false) return error;
+  return new AgentError(
+    "provisioning/clock-doubtful",
+    "retry",
+    `DPS refused the connection, and this device's clock is not synchronised: it says ${new Date(parts.clock.now()).toISOString()}, ` +
+      "so the token may look expired. Set the clock or mend NTP",
+    { cause: error },
+  );
+}
+
+/** An assignment that cannot be written still serves until the process ends. */
+async function store(assignment: Assignment, parts: Parts): Promise<void> {
+  try {
+    await parts.assignments.write(withCandidate(parts.assignments.read() ?? {}, assignment));
+  } catch (error) {
+    if (!(error instanceof AgentError)) throw error;
+    parts.log.error("agent.state-not-written", { error });
+  }
+}

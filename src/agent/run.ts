@@ -1,0 +1,149 @@
+import { AgentError } from "../platform/failure.ts";
+import { Device } from "./device.ts";
+import {
+  afterAccepted,
+  afterAssigned,
+  afterFailure,
+  afterIdentified,
+  afterSession,
+  blankHistory,
+  type History,
+} from "./history.ts";
+import { identify } from "./identify.ts";
+import type { Parts } from "./parts.ts";
+import type { Phase } from "./phase.ts";
+import { provision } from "./provision.ts";
+import { recover, type Decision } from "./recover.ts";
+import { serve } from "./serve.ts";
+
+/** Longest time that one step may take without a sign of life: DPS may be "assigning" for 15 minutes. */
+const longestStepMs = 20 * 60_000;
+
+/** What is added to a wait before the watchdog may bite. */
+const graceMs = 60_000;
+
+/**
+ * The journey: one step after the other, for ever. A step ends with the next phase or with an AgentError, and `recover` says
+ * what follows.
+ * @param signal ends the journey; its reason is thrown.
+ * @throws anything that is not an AgentError: a bug.
+ */
+export async function run(parts: Parts, signal: AbortSignal): Promise<never> {
+  const journey = new Journey(parts);
+  for (;;) await journey.advance(signal);
+}
+
+class Journey {
+  readonly #parts: Parts;
+  readonly #device: Device;
+  #phase: Phase = { at: "identifying" };
+  #history: History = blankHistory;
+  #isReady = false;
+
+  constructor(parts: Parts) {
+    this.#parts = parts;
+    this.#device = new Device(parts.device, parts.appliers, parts.log);
+  }
+
+  /** One step, and the wait that follows where it failed. */
+  async advance(signal: AbortSignal): Promise<void> {
+    const { clock, expectProgress } = this.#parts;
+    const phase = this.#phase;
+    expectProgress(longestStepMs);
+    try {
+      this.#phase = await this.#step(phase, signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!(error instanceof AgentError)) throw error;
+      this.#history = afterFailure(this.#history, phase.at, error);
+      const { next, delayMs } = this.#decide(phase, error);
+      this.#announce(phase, error, { next, delayMs });
+      expectProgress(delayMs + graceMs);
+      await clock.sleep(delayMs, signal);
+      this.#phase = next;
+    }
+  }
+
+  async #step(phase: Phase, signal: AbortSignal): Promise<Phase> {
+    switch (phase.at) {
+      case "identifying":
+        return this.#identify(signal);
+      case "provisioning":
+        return this.#provision(phase, signal);
+      case "online":
+        return this.#serve(phase, signal);
+    }
+  }
+
+  async #identify(signal: AbortSignal): Promise<Phase> {
+    this.#parts.onHealth({ at: "identifying" });
+    const next = await identify(this.#parts, signal);
+    this.#history = afterIdentified(this.#history);
+    if (!this.#isReady) {
+      await this.#device.restore(signal);
+      this.#isReady = true;
+      this.#parts.onReady();
+    }
+    return next;
+  }
+
+  async #provision(phase: Extract<Phase, { at: "provisioning" }>, signal: AbortSignal): Promise<Phase> {
+    const { endpoint } = this.#parts.config.provisioning;
+    const { because } = phase;
+    this.#parts.onHealth({ at: "registering", endpoint, because });
+    this.#parts.log.notice("provisioning.started", { endpoint, because });
+    const next = await provision(phase, this.#parts, signal);
+    this.#history = afterAssigned(this.#history);
+    return next;
+  }
+
+  async #serve(phase: Extract<Phase, { at: "online" }>, signal: AbortSignal): Promise<Phase> {
+    const { onHealth, clock, log } = this.#parts;
+    onHealth({ at: "connecting", hub: phase.assignment.hub });
+    let acceptedAt: number | undefined;
+    const onAccepted = () => {
+      acceptedAt = clock.monotonic();
+      this.#history = afterAccepted(this.#history);
+    };
+    try {
+      const ended = await serve({ phase, parts: this.#parts, device: this.#device, onAccepted }, signal);
+      log.info("hub.left", { because: ended.because });
+      return ended.next;
+    } finally {
+      if (acceptedAt !== undefined)
+        this.#history = afterSession(this.#history, clock.monotonic() - acceptedAt);
+    }
+  }
+
+  /** A credential that changed under way starts the journey anew; everything else is for `recover`. */
+  #decide(phase: Phase, error: AgentError): Decision {
+    if (error.remedy === "reidentify") return { next: { at: "identifying" }, delayMs: 0 };
+    const pace = { refusalRetryMs: this.#parts.config.hub.refusalRetryMs };
+    return recover(phase, error, this.#history, pace, this.#parts.random);
+  }
+
+  #announce(phase: Phase, error: AgentError, { next, delayMs }: Decision): void {
+    const { log, clock, onHealth } = this.#parts;
+    const room = { identifying: "identity", provisioning: "provisioning", online: "hub" }[phase.at];
+    const isGrave = error.remedy === "operator" || error.remedy === "reprovision";
+    log[isGrave ? "error" : "warning"](`${room}.failed`, { error, next: nextWords(next), inMs: delayMs });
+    onHealth({
+      at: "waiting",
+      forMs: delayMs,
+      untilMs: clock.now() + delayMs,
+      next: nextWords(next),
+      error: { code: error.code, message: error.message },
+    });
+  }
+}
+
+function nextWords(next: Phase): string {
+  switch (next.at) {
+    case "identifying":
+      return "open the identity";
+    case "provisioning":
+      return "ask DPS";
+    case "online":
+      return `connect to ${next.assignment.hub}`;
+  }
+}

@@ -1,0 +1,89 @@
+import { createAgentSettings } from "../appliers/agent-settings.ts";
+import type { Appliers } from "../appliers/applier.ts";
+import { createFileApplier } from "../appliers/file.ts";
+import type { Config } from "../config/config.ts";
+import type { OpenLink } from "../mqtt/link.ts";
+import type { Random } from "../platform/backoff.ts";
+import { isClockSynchronised } from "../platform/clock-sync.ts";
+import type { Log } from "../platform/log.ts";
+import type { ServiceManager } from "../platform/service-manager.ts";
+import { openStore } from "../platform/store.ts";
+import type { Clock } from "../platform/time.ts";
+import { readTrustedRoots } from "../platform/trusted-roots.ts";
+import type { Watchdog } from "../platform/watchdog.ts";
+import { parseAssignments } from "../provisioning/stored-assignments.ts";
+import { parseDeviceState } from "./device.ts";
+import { health, type HealthFacts } from "./health.ts";
+import { openIdentity } from "./open-identity.ts";
+import type { Parts } from "./parts.ts";
+
+/** What does not depend on the configuration. */
+export interface Surroundings {
+  readonly version: string;
+  readonly stateDirectory: string;
+  readonly hostName: string;
+  readonly openLink: OpenLink;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly serviceManager: ServiceManager;
+  readonly watchdog: Watchdog;
+}
+
+/** While the start takes longer than one wait, the service manager is asked for this much more than the wait. */
+const startGraceMs = 60_000;
+
+/** Puts the parts of one journey together, for one configuration. */
+export function wire(config: Config, around: Surroundings): Parts {
+  const { log, serviceManager, stateDirectory } = around;
+  let isReady = false;
+  let lastError: string | undefined;
+  log.setLevel(config.log.level);
+  return {
+    config,
+    version: around.version,
+    openIdentity: async () => openIdentity(config, around.hostName),
+    openLink: around.openLink,
+    trustedRoots: async () => readTrustedRoots(config.tls.trustBundle),
+    assignments: openStore(stateDirectory, "assignment", parseAssignments, log),
+    device: openStore(stateDirectory, "device", parseDeviceState, log),
+    appliers: createAppliers(config, log),
+    clock: around.clock,
+    random: around.random,
+    log,
+    isClockSynchronised,
+    onHealth: (facts) => {
+      if (facts.at === "waiting") lastError = `${facts.error.code}: ${facts.error.message}`;
+      serviceManager.status(health(facts));
+      if (!isReady) serviceManager.extendStart(startTime(facts));
+    },
+    onReady: () => {
+      isReady = true;
+      serviceManager.ready();
+    },
+    lastError: () => (lastError === undefined ? {} : { lastError }),
+    expectProgress: (withinMs) => {
+      around.watchdog.expect(withinMs);
+    },
+  };
+}
+
+function startTime(facts: HealthFacts): number {
+  return startGraceMs + (facts.at === "waiting" ? facts.forMs : 0);
+}
+
+function createAppliers(config: Config, log: Log): Appliers {
+  return {
+    properties: new Map(config.apply.map((rule) => [rule.property, createFileApplier(rule)])),
+    components: new Map([
+      [
+        "latebind",
+        createAgentSettings({
+          setLogLevel: (level) => {
+            log.setLevel(level ?? config.log.level);
+          },
+        }),
+      ],
+    ]),
+  };
+}

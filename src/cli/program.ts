@@ -1,0 +1,101 @@
+import { Command, CommanderError } from "commander";
+import type { ConfigSources } from "../config/load.ts";
+import { configSources, defaultConfigFile } from "../config/sources.ts";
+import { configTemplate } from "../config/template.ts";
+import { checkConfig } from "./config-check.ts";
+import { deriveKey, type DeriveKeyOptions } from "./derive-key.ts";
+import { exitCode } from "./exit-code.ts";
+import type { CliIo } from "./io.ts";
+
+export interface ProgramParts {
+  readonly io: CliIo;
+  /** For `--version`. */
+  readonly version: string;
+  /** `latebind run`: serves until it is told to stop; the exit code comes out. */
+  readonly run: (sources: ConfigSources) => Promise<number>;
+}
+
+/**
+ * The command line: reads the arguments, does what they ask and says how it went.
+ * @param args without the program's own name: `["config", "check"]`.
+ * @returns the exit code: one of `exitCode`, or what `run` returned.
+ */
+export async function runProgram(args: readonly string[], parts: ProgramParts): Promise<number> {
+  let result: number = exitCode.ok;
+  const program = describeProgram(parts, (code) => {
+    result = code;
+  });
+  try {
+    await program.parseAsync(args, { from: "user" });
+    return result;
+  } catch (error) {
+    // Commander ends `--help` and `--version` this way too, with code 0.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? exitCode.ok : exitCode.usage;
+    throw error;
+  }
+}
+
+function describeProgram({ io, version, run }: ProgramParts, finish: (code: number) => void): Command {
+  const program = new Command("latebind")
+    .description(
+      "Connects this device to the Azure IoT Hub it belongs to, and makes it what its device twin says.",
+    )
+    .version(version, "--version", "print the version")
+    .helpOption("-h, --help", "print this help; also after a command")
+    .helpCommand(false)
+    .addHelpText("after", notes)
+    .configureOutput({ writeOut: io.stdout, writeErr: io.stderr })
+    .showHelpAfterError("Run latebind --help to see the commands.")
+    .exitOverride();
+
+  program
+    .command("run")
+    .description("run the agent in the foreground, as the systemd service does")
+    .option("--config <file>", "configuration file", defaultConfigFile)
+    .action(async ({ config }: ConfigOption) => finish(await run(configSources(config, io.env))));
+
+  const config = program
+    .command("config")
+    .description("check or explain the configuration")
+    .helpCommand(false);
+  config
+    .command("check")
+    .description("list everything that is wrong with the configuration; changes nothing")
+    .option("--config <file>", "configuration file; config.d/*.toml beside it is read too", defaultConfigFile)
+    .action(async ({ config }: ConfigOption) => finish(await checkConfig(configSources(config, io.env), io)));
+  config
+    .command("template")
+    .description("print a configuration file with every setting, its default and what it is for")
+    .action(() => io.stdout(configTemplate()));
+
+  program
+    .command("derive-key")
+    .description("make the key of one device from the key of its enrollment group, at the factory")
+    .requiredOption("--registration-id <id>", "registration ID of the device, spelled as the device will")
+    .option("--group-key-file <file>", "file with the group key, mode 0600 or 0400 (default: standard input)")
+    .addHelpText("after", deriveKeyNotes)
+    .action(async (options: DeriveKeyOptions) => finish(await deriveKey(options, io)));
+
+  return program;
+}
+
+interface ConfigOption {
+  readonly config: string;
+}
+
+const notes = `
+First steps:
+  1. Write the ID scope of your Device Provisioning Service into
+     ${defaultConfigFile}:
+       id_scope = "0ne00XXXXXX"
+  2. Put the device key (base64) into /etc/latebind/device.key with mode 0600.
+  3. latebind config check
+  4. systemctl enable --now latebind
+
+Exit codes: 0 done, 1 failed, 2 wrong command line, 78 wrong configuration.`;
+
+const deriveKeyNotes = `
+The group key never goes on the command line, where every user could see it.
+The device key is printed on standard output:
+  umask 077
+  latebind derive-key --registration-id gw-0042 < group.key > device.key`;

@@ -1,0 +1,76 @@
+#!/usr/bin/env node
+import "./platform/no-buffer-pool.ts";
+import { hostname } from "node:os";
+import { text } from "node:stream/consumers";
+import manifest from "../package.json" with { type: "json" };
+import { runDaemon } from "./agent/daemon.ts";
+import { wire } from "./agent/wire-parts.ts";
+import { runProgram } from "./cli/program.ts";
+import type { ConfigSources } from "./config/load.ts";
+import { openMqttLink } from "./mqtt/mqtt-js-link.ts";
+import { lineOutput } from "./platform/line-output.ts";
+import { createLog } from "./platform/log.ts";
+import { createServiceManager } from "./platform/service-manager.ts";
+import { systemClock } from "./platform/time.ts";
+import { startWatchdog } from "./platform/watchdog.ts";
+
+const { version } = manifest;
+
+/** systemd waits longer, but nobody should have to: what has not ended by then is cut. */
+const drainMs = 4_500;
+
+async function runAgent(sources: ConfigSources): Promise<number> {
+  const stop = new AbortController();
+  let onReload: (() => void) | undefined;
+  process.on("SIGHUP", () => onReload?.());
+  const log = createLog(lineOutput(1), "notice");
+  for (const name of ["SIGTERM", "SIGINT"] as const) {
+    process.on(name, () => {
+      stop.abort(new Error(name));
+      setTimeout(() => {
+        log.warning("agent.drain-cut", { afterMs: drainMs });
+        process.exit(0);
+      }, drainMs).unref();
+    });
+  }
+  const serviceManager = createServiceManager(process.env, log);
+  using watchdog = startWatchdog(serviceManager, systemClock, log);
+  log.notice("agent.started", { version, node: process.versions.node, config: sources.file });
+  return await runDaemon({
+    sources,
+    log,
+    serviceManager,
+    stop: stop.signal,
+    onReload: (listener) => {
+      onReload = listener;
+    },
+    wire: (config) =>
+      wire(config, {
+        version,
+        stateDirectory: sources.stateDirectory,
+        hostName: hostname(),
+        openLink: openMqttLink,
+        clock: systemClock,
+        random: Math.random,
+        log,
+        serviceManager,
+        watchdog,
+      }),
+  });
+}
+
+process.exitCode = await runProgram(process.argv.slice(2), {
+  io: {
+    stdout: (line) => {
+      process.stdout.write(line);
+    },
+    stderr: (line) => {
+      process.stderr.write(line);
+    },
+    readStdin: async () => text(process.stdin),
+    isStdinTerminal: process.stdin.isTTY,
+    env: process.env,
+  },
+  version,
+  run: runAgent,
+});

@@ -1,0 +1,48 @@
+import type { Applier, Outcome } from "../../src/appliers/applier.ts";
+import { isJsonObject, type Json } from "../../src/platform/json.ts";
+
+/** What the next execution does. `killed` stands for a process that dies half-way. */
+export type Fate = "works" | "breaks-before" | "breaks-half-way" | "killed";
+
+/** A device with one place per property, and appliers for it. A value has two halves, so that it can be left half applied. */
+export class FakeDevice {
+  readonly state = new Map<string, readonly [Json, Json]>();
+  readonly executions: string[] = [];
+  readonly withdrawn: string[] = [];
+  readonly fates = new Map<string, Fate>();
+
+  createApplier(
+    property: string,
+    options: { fingerprint?: string; isDurable?: boolean } = {},
+  ): Applier<Json, Json> {
+    return {
+      fingerprint: options.fingerprint ?? property,
+      isDurable: options.isDurable ?? true,
+      parse: (value) =>
+        isJsonObject(value)
+          ? { status: "rejected", problems: [`${property}: no objects`] }
+          : { status: "parsed", value },
+      plan: (value) => [value],
+      execute: async (steps, signal) => this.#execute(property, steps, signal),
+      withdraw: async () => {
+        this.withdrawn.push(property);
+      },
+    };
+  }
+
+  async #execute(property: string, [value = null]: readonly Json[], signal: AbortSignal): Promise<Outcome> {
+    signal.throwIfAborted();
+    this.executions.push(property);
+    const fate = this.fates.get(property) ?? "works";
+    this.fates.delete(property);
+    const before = this.state.get(property);
+    if (fate === "breaks-before") return { status: "failed", code: "fake/broken", message: "before" };
+    if (before?.every((half) => half === value) === true) return { status: "unchanged" };
+    this.state.set(property, [value, before?.[1] ?? null]);
+    if (fate === "killed") throw new Error("killed");
+    if (fate === "breaks-half-way")
+      return { status: "failed", code: "fake/broken", message: "half-way", changed: [property] };
+    this.state.set(property, [value, value]);
+    return { status: "applied", changed: [property] };
+  }
+}

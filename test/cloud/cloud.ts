@@ -1,0 +1,178 @@
+import { randomBytes, randomInt } from "node:crypto";
+import { serveAdminApi } from "./admin-api.ts";
+import { createAuthority, type CertificateAuthority } from "./certificates.ts";
+import { serveDpsOverMqtt } from "./dps-over-mqtt.ts";
+import { Enrollments } from "./enrollments.ts";
+import { Hub } from "./hub.ts";
+import { serveHubOverMqtt } from "./hub-over-mqtt.ts";
+import { Journal, type CloudEvent } from "./journal.ts";
+import { Levers, type EndpointInfo, type EndpointPlace } from "./levers.ts";
+import { createMqttFront } from "./mqtt-front.ts";
+import type { MqttService } from "./mqtt-service.ts";
+import { Registrations, type ProvisioningPace } from "./registrations.ts";
+import { ServerClock } from "./server-clock.ts";
+import { listenTls } from "./tls-endpoint.ts";
+
+export interface CloudOptions {
+  /** Made up as `0ne` and eight hex digits where left out. */
+  readonly idScope?: string;
+  /** Names of the hubs, `["test", "production"]` where left out; enrollments without a hub get the first. */
+  readonly hubs?: readonly string[];
+  /** MQTT port of DPS and hubs: 8883. */
+  readonly port?: number;
+  /** First three numbers of the loopback network to take, like `127.31.7`; chosen at random where left out. */
+  readonly network?: string;
+  /** Port of the admin API on 127.0.0.1; a free one where left out. */
+  readonly adminPort?: number;
+  /** `retry-after` of answers that are not final, in whole seconds: 3. */
+  readonly pollAfterSeconds?: number;
+  /** Answers that say `assigning` before the final one, counting the register call's: 1. */
+  readonly assigningAnswers?: number;
+  /** How long a hub connection outlives its token, in seconds: 600. */
+  readonly tokenGraceSeconds?: number;
+  readonly now?: () => number;
+  /** Gets every journal event as one line of JSON. */
+  readonly log?: (line: string) => void;
+}
+
+/** A running DPS with its hubs. Dispose of it to free every port, timer and connection. */
+export interface Cloud extends AsyncDisposable {
+  readonly idScope: string;
+  /** The CA that signed every server certificate of this cloud. */
+  readonly caPem: string;
+  readonly network: string;
+  readonly adminUrl: string;
+  readonly dps: EndpointInfo;
+  /** Address, name and port of one hub; the address is what devices are told. */
+  hub(name: string): EndpointInfo;
+  /** Everything the admin API can do, in process. */
+  readonly levers: Levers;
+  readonly journal: Journal;
+  /** Short for `journal.waitFor`. */
+  waitFor(
+    predicate: (event: CloudEvent) => boolean,
+    timeoutMs?: number,
+    afterSeq?: number,
+  ): Promise<CloudEvent>;
+}
+
+/**
+ * Starts a DPS and its IoT Hubs on loopback: real sockets, real TLS, real credentials.
+ *
+ * Each cloud takes a loopback network of its own, DPS at `.1` and the hubs from `.2` on, so that clients with a fixed port
+ * 8883 work and many clouds run side by side.
+ * @throws Error when the given network's ports are taken, or no free network was found in 20 tries.
+ */
+export async function startCloud(options: CloudOptions = {}): Promise<Cloud> {
+  await using parts = new AsyncDisposableStack();
+  const clock = new ServerClock(options.now ?? (() => Date.now()));
+  parts.defer(() => clock.stop());
+  const journal = new Journal(() => clock.now(), options.log ?? (() => {}));
+  const authority = await createAuthority("latebind test cloud");
+  const idScope = options.idScope ?? `0ne${randomBytes(4).toString("hex").toUpperCase()}`;
+  const pace: ProvisioningPace = {
+    pollAfterSeconds: options.pollAfterSeconds ?? 3,
+    assigningAnswers: options.assigningAnswers ?? 1,
+    pollsPer10Seconds: 5,
+  };
+  const hubs = new Map<string, Hub>();
+  const hubNames = options.hubs ?? ["test", "production"];
+  const enrollments = new Enrollments(() => hubNames[0] ?? "");
+  const registrations = new Registrations({ enrollments, hubs, clock, pace });
+  const servers = parts.use(new AsyncDisposableStack());
+  const ground = { authority, journal, port: options.port ?? 8883, servers };
+  const endpoints = new Map<string, EndpointPlace>();
+
+  const dpsService = serveDpsOverMqtt({ idScope, registrations, journal, clock });
+  const network = await openFirst(options.network, async (candidate) => {
+    endpoints.set("dps", await open(ground, "dps", candidate, 1, dpsService));
+  });
+  const tokenGraceMs = (options.tokenGraceSeconds ?? 600) * 1000;
+  let lastPlace = 1;
+  const addHub = async (name: string): Promise<void> => {
+    lastPlace += 1;
+    const place = lastPlace;
+    const hub = new Hub(name, [`${network}.${place}`, dnsNameOf(name)]);
+    const service = serveHubOverMqtt({ hub, journal, clock, tokenGraceMs });
+    endpoints.set(name, await open(ground, name, network, place, service));
+    hubs.set(name, hub);
+  };
+  for (const name of hubNames) await addHub(name);
+
+  const levers = new Levers({
+    enrollments,
+    registrations,
+    hubs,
+    endpoints,
+    clock,
+    pace,
+    addHub,
+    lineMoved: (endpoint, up) => journal.record({ endpoint, kind: "line", up }),
+  });
+  const about = { idScope, caPem: authority.caPem, network };
+  const admin = await serveAdminApi({ about, levers, journal, port: options.adminPort ?? 0 });
+  parts.defer(async () => admin.close());
+
+  const running = parts.move();
+  return {
+    ...about,
+    adminUrl: admin.url,
+    dps: levers.endpoint("dps"),
+    hub: (name) => levers.endpoint(name),
+    levers,
+    journal,
+    waitFor: async (predicate, timeoutMs, afterSeq) => journal.waitFor(predicate, timeoutMs, afterSeq),
+    [Symbol.asyncDispose]: async () => running.disposeAsync(),
+  };
+}
+
+interface Ground {
+  readonly authority: CertificateAuthority;
+  readonly journal: Journal;
+  readonly port: number;
+  readonly servers: AsyncDisposableStack;
+}
+
+async function open(
+  { authority, journal, port, servers }: Ground,
+  name: string,
+  network: string,
+  place: number,
+  service: MqttService,
+): Promise<EndpointPlace> {
+  const host = `${network}.${place}`;
+  const dnsName = dnsNameOf(name);
+  const front = await createMqttFront({ endpoint: name, journal, service });
+  servers.defer(async () => front.close());
+  const tls = await listenTls({
+    host,
+    port,
+    credentials: await authority.issueServer(host, [dnsName]),
+    onConnection: (socket) => front.accept(socket),
+    onTlsFailure: (because) => journal.record({ endpoint: name, kind: "tls-failure", because }),
+  });
+  servers.defer(async () => tls.close());
+  return { host, dnsName, port, tls };
+}
+
+function dnsNameOf(name: string): string {
+  return name === "dps" ? "dps.latebind.test" : `${name}.hubs.latebind.test`;
+}
+
+/** Tries the given network, or up to 20 random ones until one's first address is free. */
+async function openFirst(
+  network: string | undefined,
+  attempt: (network: string) => Promise<void>,
+): Promise<string> {
+  for (let tries = 1; ; tries += 1) {
+    // 127.0.0.x belongs to the machine's own services.
+    const candidate = network ?? `127.${randomInt(1, 255)}.${randomInt(0, 256)}`;
+    try {
+      await attempt(candidate);
+      return candidate;
+    } catch (error) {
+      const isTaken = error instanceof Error && "code" in error && error.code === "EADDRINUSE";
+      if (!isTaken || network !== undefined || tries === 20) throw error;
+    }
+  }
+}

@@ -1,0 +1,198 @@
+import * as v from "valibot";
+import { CloudError } from "./cloud-error.ts";
+import { parse } from "./enrollment-spec.ts";
+import type { Enrollment, Enrollments } from "./enrollments.ts";
+import type { DeviceKeys, Hub, Telemetry } from "./hub.ts";
+import type { JsonObject } from "./json.ts";
+import type { ProvisioningPace, Registrations } from "./registrations.ts";
+import { decodeBase64 } from "./sas-token.ts";
+import type { ServerClock } from "./server-clock.ts";
+import type { TlsEndpoint } from "./tls-endpoint.ts";
+import type { Twin } from "./twin.ts";
+
+/** An endpoint's name (`dps` or a hub's), where it listens, and whether its line is up. */
+export interface EndpointInfo {
+  readonly name: string;
+  readonly host: string;
+  readonly dnsName: string;
+  readonly port: number;
+  readonly isUp: boolean;
+}
+
+export interface DeviceInfo extends DeviceKeys {
+  readonly deviceId: string;
+  readonly enabled: boolean;
+}
+
+interface LeversOptions {
+  readonly enrollments: Enrollments;
+  readonly registrations: Registrations;
+  readonly hubs: ReadonlyMap<string, Hub>;
+  readonly endpoints: ReadonlyMap<string, EndpointPlace>;
+  readonly clock: ServerClock;
+  readonly pace: ProvisioningPace;
+  readonly addHub: (name: string) => Promise<void>;
+  readonly lineMoved: (endpoint: string, up: boolean) => void;
+}
+
+/** A listening endpoint with its addresses. */
+export interface EndpointPlace {
+  readonly host: string;
+  readonly dnsName: string;
+  readonly port: number;
+  readonly tls: TlsEndpoint;
+}
+
+const wholeNumber = v.pipe(v.number(), v.integer(), v.minValue(0));
+const paceChange = v.strictObject({
+  pollAfterSeconds: v.optional(wholeNumber),
+  assigningAnswers: v.optional(wholeNumber),
+  pollsPer10Seconds: v.optional(wholeNumber),
+});
+type PaceChange = v.InferInput<typeof paceChange>;
+
+/**
+ * Everything an operator can do to the cloud, for tests in process and for the admin API alike.
+ * All of it throws CloudError: 400 for nonsense, 404 for what does not exist, 409 for a name that is taken.
+ */
+export class Levers {
+  readonly enrollments: Enrollments;
+  readonly #options: LeversOptions;
+
+  constructor(options: LeversOptions) {
+    this.#options = options;
+    this.enrollments = options.enrollments;
+  }
+
+  /** Points an individual enrollment at another hub; it takes effect at the device's next register call. */
+  moveEnrollment(registrationId: string, hub: string): Enrollment {
+    this.#hub(hub);
+    return this.enrollments.change(registrationId, { hub });
+  }
+
+  registrations(): ReturnType<Registrations["list"]> {
+    return this.#options.registrations.list();
+  }
+
+  /** DPS forgets where it sent this device; the device itself stays in its hub. */
+  forgetRegistration(registrationId: string): void {
+    if (!this.#options.registrations.forget(registrationId)) {
+      throw new CloudError(404, `there is no registration ${registrationId}`);
+    }
+  }
+
+  endpoints(): readonly EndpointInfo[] {
+    return [...this.#options.endpoints].map(([name, { host, dnsName, port, tls }]) => ({
+      name,
+      host,
+      dnsName,
+      port,
+      isUp: tls.isUp,
+    }));
+  }
+
+  endpoint(name: string): EndpointInfo {
+    const info = this.endpoints().find((endpoint) => endpoint.name === name);
+    if (info === undefined) throw new CloudError(404, `there is no endpoint ${name}`);
+    return info;
+  }
+
+  /** Cuts every connection to an endpoint and refuses new ones, or listens again. */
+  async setLine(endpoint: string, up: boolean): Promise<void> {
+    const tls = this.#options.endpoints.get(endpoint)?.tls;
+    if (tls === undefined) throw new CloudError(404, `there is no endpoint ${endpoint}`);
+    if (tls.isUp === up) return;
+    await tls.setLine(up);
+    this.#options.lineMoved(endpoint, up);
+  }
+
+  async addHub(name: string): Promise<EndpointInfo> {
+    if (!/^[a-z][a-z0-9-]{0,49}$/.test(name) || name === "dps") {
+      throw new CloudError(400, "a hub's name is up to 50 of a-z 0-9 -, starts with a letter and is not dps");
+    }
+    if (this.#options.hubs.has(name)) throw new CloudError(409, `there is a hub ${name} already`);
+    await this.#options.addHub(name);
+    return this.endpoint(name);
+  }
+
+  devices(hub: string): readonly DeviceInfo[] {
+    return this.#hub(hub)
+      .devices()
+      .map(({ deviceId }) => this.device(hub, deviceId));
+  }
+
+  device(hub: string, deviceId: string): DeviceInfo {
+    const { keys, isEnabled } = this.#hub(hub).device(deviceId);
+    return { deviceId, enabled: isEnabled, ...keys };
+  }
+
+  /** The connection, if any, is closed; the next CONNECT is refused with 5. */
+  deleteDevice(hub: string, deviceId: string): void {
+    this.#hub(hub).remove(deviceId);
+  }
+
+  setDeviceEnabled(hub: string, deviceId: string, enabled: boolean): DeviceInfo {
+    this.#hub(hub).setEnabled(deviceId, enabled);
+    return this.device(hub, deviceId);
+  }
+
+  /** The old key is refused from the next CONNECT on. `key` left out: a new one is made. */
+  rotateKey(hub: string, deviceId: string, which: "primary" | "secondary", key?: string): DeviceInfo {
+    if (key !== undefined && decodeBase64(key) === undefined) throw new CloudError(400, "key: not base64");
+    this.#hub(hub).rotateKey(deviceId, which, key);
+    return this.device(hub, deviceId);
+  }
+
+  /** Closes the device's connection without a word; it may come back at once. */
+  dropConnection(hub: string, deviceId: string): void {
+    this.#hub(hub).dropConnection(deviceId);
+  }
+
+  twin(hub: string, deviceId: string): Twin {
+    return this.#hub(hub).device(deviceId).twin;
+  }
+
+  /** Merges into desired and tags (null deletes). A connected device that has subscribed gets the desired patch. */
+  patchTwin(
+    hub: string,
+    deviceId: string,
+    change: { readonly desired?: JsonObject; readonly tags?: JsonObject },
+  ): Twin {
+    return this.#hub(hub).patchTwin(deviceId, change);
+  }
+
+  telemetry(hub: string, deviceId: string): readonly Telemetry[] {
+    return this.#hub(hub).device(deviceId).telemetry;
+  }
+
+  /** Moves the time that the cloud believes in; tokens whose grace is over lose their connection. */
+  setClockOffset(offsetMs: number): void {
+    if (!Number.isSafeInteger(offsetMs)) throw new CloudError(400, "offsetMs: not a whole number");
+    this.#options.clock.setOffset(offsetMs);
+  }
+
+  clock(): { readonly now: string; readonly offsetMs: number } {
+    const { clock } = this.#options;
+    return { now: new Date(clock.now()).toISOString(), offsetMs: clock.offsetMs };
+  }
+
+  pace(): Readonly<ProvisioningPace> {
+    return { ...this.#options.pace };
+  }
+
+  /** Changes what is named: how soon devices may poll, how often they hear `assigning`, how many polls are too many. */
+  setPace(change: PaceChange): Readonly<ProvisioningPace> {
+    const { pollAfterSeconds, assigningAnswers, pollsPer10Seconds } = parse(paceChange, change);
+    const { pace } = this.#options;
+    pace.pollAfterSeconds = pollAfterSeconds ?? pace.pollAfterSeconds;
+    pace.assigningAnswers = assigningAnswers ?? pace.assigningAnswers;
+    pace.pollsPer10Seconds = pollsPer10Seconds ?? pace.pollsPer10Seconds;
+    return this.pace();
+  }
+
+  #hub(name: string): Hub {
+    const hub = this.#options.hubs.get(name);
+    if (hub === undefined) throw new CloudError(404, `there is no hub ${name}`);
+    return hub;
+  }
+}

@@ -1,0 +1,231 @@
+import { Aedes, type AuthenticateError, type Client, type ConnectPacket } from "aedes";
+import { EventEmitter } from "node:events";
+import type { Duplex } from "node:stream";
+import type { ClientLine, ConnectVerdict, Conversation, MqttService } from "./mqtt-service.ts";
+import type { Journal } from "./journal.ts";
+
+interface MqttFrontOptions {
+  /** The name that the journal's events carry. */
+  readonly endpoint: string;
+  readonly journal: Journal;
+  readonly service: MqttService;
+}
+
+export interface MqttFront {
+  accept(stream: Duplex): void;
+  close(): Promise<void>;
+}
+
+/** What is known about one connection from CONNECT to its end. */
+interface Visit {
+  readonly packet: ConnectPacket;
+  /** Filter to granted QoS. */
+  readonly granted: Map<string, number>;
+  conversation?: Conversation;
+  /** Why it was refused or closed. */
+  because?: string;
+  /** Resolved after CONNACK: nothing may be sent earlier. */
+  readonly ready: PromiseWithResolvers<void>;
+  lastSent: Promise<void>;
+}
+
+/** The hub waits at most 1767 s for a sign of life, whatever the client's keep-alive says: 1.5 times this. */
+const longestKeepAliveSeconds = 1178;
+
+/** MQTT 3.1.1 as DPS and IoT Hub speak it: a broker that carries nothing from client to client and retains nothing. */
+export async function createMqttFront({ endpoint, journal, service }: MqttFrontOptions): Promise<MqttFront> {
+  const visits = new WeakMap<Client, Visit>();
+  const latest = new Map<string, Client>();
+  /** Packets whose retain flag was taken away before the broker could store them, and wills. */
+  const retained = new WeakSet();
+  const wills = new WeakSet();
+
+  const broker = await Aedes.createBroker({
+    drainTimeout: 10_000,
+    preConnect(client, packet, callback) {
+      if (service.sessions === "none") packet.clean = true;
+      const asked = packet.keepalive ?? 0;
+      packet.keepalive = asked === 0 ? longestKeepAliveSeconds : Math.min(asked, longestKeepAliveSeconds);
+      if (packet.will !== undefined) wills.add(packet.will);
+      const ready = Promise.withResolvers<void>();
+      visits.set(client, { packet, granted: new Map(), ready, lastSent: ready.promise });
+      callback(null, true);
+    },
+    authenticate(client, username, password, callback) {
+      const visit = visits.get(client);
+      if (visit === undefined) throw new Error("a client was authenticated before its CONNECT");
+      const verdict = service.decide({
+        clientId: visit.packet.clientId,
+        username: username ?? "",
+        password: password?.toString(),
+        willTopic: visit.packet.will?.topic,
+      });
+      if (verdict.returnCode !== 0) {
+        visit.because = verdict.because;
+        recordConnect(client, verdict.returnCode, false);
+        const error = refusal(verdict);
+        callback(isAuthenticateError(error) ? error : null, false);
+        return;
+      }
+      const previous = latest.get(client.id);
+      if (previous !== undefined) because(previous, "another connection took over this client ID");
+      latest.set(client.id, client);
+      visit.conversation = verdict.open(openLine(client, visit));
+      callback(null, true);
+    },
+    authorizePublish(client, packet, callback) {
+      const conversation = client === null ? undefined : visits.get(client)?.conversation;
+      if (packet.retain) retained.add(packet);
+      packet.retain = false;
+      if (packet.qos === 2) callback(new Error("published with QoS 2"));
+      else if (conversation?.acceptsTopic(packet.topic) === true) callback(null);
+      else callback(new Error(`published to the unknown topic ${packet.topic}`));
+    },
+    published(packet, client: Client | null, callback) {
+      // The PUBACK is out by now: devices exist that fail when the answer overtakes it.
+      if (client !== null) {
+        visits.get(client)?.conversation?.received({
+          topic: packet.topic,
+          payload: Buffer.from(packet.payload),
+          retain: retained.has(packet),
+          isWill: wills.has(packet),
+        });
+      }
+      callback(null);
+    },
+    authorizeSubscribe(client, subscription, callback) {
+      const visit = visits.get(client);
+      if (visit?.conversation?.filters.includes(subscription.topic) !== true) {
+        callback(new Error(`subscribed to the unknown filter ${subscription.topic}`));
+        return;
+      }
+      visit.granted.set(subscription.topic, subscription.qos);
+      // A kept session's filters pass through here before CONNACK; only those sent by the client are news.
+      if (client.connected) {
+        journal.record({
+          endpoint,
+          kind: "subscribe",
+          clientId: client.id,
+          filter: subscription.topic,
+          qos: subscription.qos,
+        });
+      }
+      callback(null, subscription);
+    },
+    // Before CONNACK the broker replays what an earlier connection left unacknowledged: answers of the past.
+    authorizeForward: (client, packet) => (client.connected ? packet : null),
+  });
+
+  function because(client: Client, text: string): void {
+    const visit = visits.get(client);
+    if (visit !== undefined) visit.because ??= text;
+  }
+
+  function recordConnect(client: Client, returnCode: number, sessionPresent: boolean): void {
+    const visit = visits.get(client);
+    journal.record({
+      endpoint,
+      kind: "connect",
+      clientId: visit?.packet.clientId ?? "",
+      returnCode,
+      ...(visit?.because === undefined ? {} : { because: visit.because }),
+      username: visit?.packet.username ?? "",
+      cleanSession: visit?.packet.clean ?? false,
+      sessionPresent,
+      keepAliveSeconds: visit?.packet.keepalive ?? 0,
+    });
+  }
+
+  broker.on("connackSent", ({ returnCode = 0, sessionPresent }, client) => {
+    // Refusals of the service are in the journal before the client hears of them; the broker's own are not.
+    if (returnCode < 2) recordConnect(client, returnCode, sessionPresent);
+  });
+  broker.on("clientReady", (client) => visits.get(client)?.ready.resolve());
+  broker.on("keepaliveTimeout", (client) => because(client, "keep-alive exceeded"));
+  broker.on("clientError", (client, error) => because(client, error.message));
+  broker.on("unsubscribe", (filters, client) => {
+    for (const filter of filters) visits.get(client)?.granted.delete(filter);
+  });
+  broker.on("clientDisconnect", (client) => {
+    const visit = visits.get(client);
+    if (latest.get(client.id) === client) latest.delete(client.id);
+    journal.record({
+      endpoint,
+      kind: "disconnect",
+      clientId: client.id,
+      because: visit?.because ?? "connection lost",
+    });
+    visit?.conversation?.closed();
+  });
+
+  return {
+    accept(stream) {
+      const client = broker.handle(stream);
+      watchPackets(client, (packet) => {
+        if (packet.cmd === "disconnect") because(client, "client disconnected");
+      });
+    },
+    async close() {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      broker.close(resolve);
+      await promise;
+    },
+  };
+}
+
+/**
+ * Sees each packet before the broker does, and lowers a wish for QoS 2 to 1: the broker would grant it and has no
+ * public place to change that.
+ */
+function watchPackets(client: Client, watch: (packet: InboundPacket) => void): void {
+  const parser: unknown = Reflect.get(client, "_parser");
+  if (!(parser instanceof EventEmitter)) throw new Error("this broker keeps its parser elsewhere");
+  parser.prependListener("packet", (packet: InboundPacket) => {
+    for (const subscription of packet.subscriptions ?? []) {
+      subscription.qos = Math.min(subscription.qos, 1);
+    }
+    watch(packet);
+  });
+}
+
+interface InboundPacket {
+  readonly cmd: string;
+  readonly subscriptions?: readonly { qos: number }[];
+}
+
+function openLine(client: Client, visit: Visit): ClientLine {
+  return {
+    clientId: client.id,
+    send(filter, topic, payload) {
+      const qos = visit.granted.get(filter);
+      if (qos === undefined || client.closed) return false;
+      visit.lastSent = sendAfter(visit.lastSent, client, { topic, payload, qos: qos === 0 ? 0 : 1 });
+      return true;
+    },
+    drop(text) {
+      visit.because ??= text;
+      client.close();
+    },
+  };
+}
+
+/** One after the other: the broker takes a slower QoS 1 for a duplicate when a later QoS 0 overtakes it. */
+async function sendAfter(
+  previous: Promise<void>,
+  client: Client,
+  message: { readonly topic: string; readonly payload: string; readonly qos: 0 | 1 },
+): Promise<void> {
+  await previous;
+  const { promise, resolve } = Promise.withResolvers<void>();
+  client.publish({ cmd: "publish", ...message, retain: false, dup: false }, () => resolve());
+  await promise;
+}
+
+function refusal({ returnCode, because }: Exclude<ConnectVerdict, { returnCode: 0 }>): Error {
+  return Object.assign(new Error(because), { returnCode });
+}
+
+/** The broker's typings name an enum that cannot be had without its declaration being compiled. */
+function isAuthenticateError(error: Error): error is AuthenticateError {
+  return "returnCode" in error;
+}
