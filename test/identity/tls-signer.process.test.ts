@@ -1,0 +1,50 @@
+import { execFile } from "node:child_process";
+import { cp, mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+
+const root = join(import.meta.dirname, "../..");
+
+interface Ending {
+  readonly exitCode: number | null;
+  readonly signal: string | null;
+  readonly output: string;
+}
+
+/** Runs a script in a process of its own, to its end. */
+async function run(script: string, args: readonly string[] = []): Promise<Ending> {
+  const { promise, resolve } = Promise.withResolvers<Ending>();
+  const child = execFile(process.execPath, [script, ...args], { timeout: 15_000 }, (_, stdout, stderr) => {
+    resolve({ exitCode: child.exitCode, signal: child.signalCode, output: stdout + stderr });
+  });
+  return promise;
+}
+
+test.each([
+  ["runs out of work", 0],
+  ["exits while a handshake waits for its signature", 7],
+  ["exits between two handshakes", 7],
+  ["exits with a connection open", 7],
+  ["exits from an exception in the signer's caller", 1],
+  ["exits while a worker uses TLS", 7],
+  ["keeps OpenSSL's hold on a key until the end", 0],
+])("a process that %s ends without a crash", async (ending, exitCode) => {
+  const result = await run(join(root, "test/identity/process-with-tls-key.ts"), [ending]);
+  expect(result).toMatchObject({ exitCode, signal: null });
+  expect(result.output).toContain("reached the end");
+});
+
+test("an installation without the native part reports it, and does nothing else", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "latebind-no-signer-"));
+  try {
+    for (const part of ["src/identity/tls-signer", "src/platform", "test/identity"]) {
+      const filter = (path: string) => !path.endsWith(".node");
+      await cp(join(root, part), join(folder, part), { recursive: true, filter });
+    }
+    const result = await run(join(folder, "test/identity/process-without-signer.ts"));
+    expect(result).toEqual({ exitCode: 0, signal: null, output: "identity/tls-signer-missing operator\n" });
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+});
