@@ -35,12 +35,15 @@ test.each([
   expect(result.output).toContain("reached the end");
 });
 
+function isNotBuilt(path: string): boolean {
+  return !path.endsWith(".node");
+}
+
 test("an installation without the native part reports it, and does nothing else", async () => {
   const folder = await mkdtemp(join(tmpdir(), "latebind-no-signer-"));
   try {
     for (const part of ["src/identity/tls-signer", "src/platform", "test/identity"]) {
-      const filter = (path: string) => !path.endsWith(".node");
-      await cp(join(root, part), join(folder, part), { recursive: true, filter });
+      await cp(join(root, part), join(folder, part), { recursive: true, filter: isNotBuilt });
     }
     const result = await run(join(folder, "test/identity/process-without-signer.ts"));
     expect(result).toEqual({ exitCode: 0, signal: null, output: "identity/tls-signer-missing operator\n" });
