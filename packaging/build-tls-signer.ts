@@ -8,6 +8,9 @@
  *
  * `node packaging/build-tls-signer.ts [--if-possible] [--output file]`; `CFLAGS` are added. With `--if-possible`,
  * what is missing is told in one line and the exit code is 0: the agent runs without, with every other identity.
+ *
+ * Under AddressSanitizer: build with `CFLAGS="-fsanitize=address -U_FORTIFY_SOURCE"`, then run the tests of identity with
+ * `LD_PRELOAD=$(gcc -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0`.
  */
 import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync, statSync } from "node:fs";

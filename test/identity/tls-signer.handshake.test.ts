@@ -64,6 +64,15 @@ describe.each(["RSA-2048", "RSA-3072"] as const)("with %s, the server's wish dec
   });
 });
 
+test("a key from a file works beside it", async () => {
+  using client = register("P-256");
+  const credential = credentials.get("RSA-2048");
+  const key = credential?.privateKey.export({ type: "pkcs8", format: "pem" }) ?? "";
+  const result = await server.handshake({ cert: credential?.certPem ?? "", key });
+  expect(result).toMatchObject({ status: "accepted", commonName: "RSA-2048" });
+  expect(client.requests).toEqual([]);
+});
+
 test("two keys sign side by side, each with its own function", async () => {
   using rsa = register("RSA-2048");
   using ec = register("P-256");

@@ -51,3 +51,17 @@ test("an installation without the native part reports it, and does nothing else"
     await rm(folder, { recursive: true });
   }
 });
+
+test("other cryptography goes on as if the provider were not there", async () => {
+  const result = await run(join(root, "test/identity/process-other-crypto.ts"));
+  expect(result).toMatchObject({ exitCode: 0, signal: null });
+  const works: unknown = JSON.parse(result.output);
+  expect(works).toEqual({
+    "RSA signature": true,
+    "RSA-PSS signature": true,
+    "ECDSA signature": true,
+    "RSA encryption": true,
+    ECDH: true,
+    MD5: true,
+  });
+});
