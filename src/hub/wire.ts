@@ -1,4 +1,5 @@
 import { AgentError } from "../platform/failure.ts";
+import { parseRetryAfter } from "../platform/retry-after.ts";
 
 /** Granted on every connection; a hub allows only documented filters. */
 export const twinFilters: readonly string[] = [
@@ -41,8 +42,8 @@ export function readHubTopic(topic: string): Incoming | undefined {
   const query = new URLSearchParams(match[2]);
   const rid = query.get("$rid");
   if (rid === null) return undefined;
-  const seconds = Number(query.get("retry-after") ?? Number.NaN);
-  const after = seconds >= 0 ? { retryAfterMs: seconds * 1000 } : {};
+  const retryAfterMs = parseRetryAfter(query.get("retry-after"));
+  const after = retryAfterMs === undefined ? {} : { retryAfterMs };
   return { kind: "response", rid, status: Number(match[1]), ...after };
 }
 

@@ -3,7 +3,7 @@ import mqttClient from "mqtt/lib/client";
 import type { IClientOptions, MqttClient as Client } from "mqtt";
 import type { TLSSocket } from "node:tls";
 import { untilAborted, within } from "../platform/abort.ts";
-import { AgentError } from "../platform/failure.ts";
+import { AgentError, systemCode } from "../platform/failure.ts";
 import { connectFailure } from "./connect-failure.ts";
 import type { ConnectResult, Link, LinkOptions } from "./link.ts";
 import { openSecureSocket } from "./secure-socket.ts";
@@ -51,10 +51,13 @@ async function connectOver(
   client.on("packetreceive", (packet) => {
     if (packet.cmd === "connack") resolve(packet.returnCode ?? 0);
   });
-  const lost = watchForLoss(client, socket, options);
+  const watch = watchForLoss(client, socket, options);
   try {
-    const returnCode = await untilAborted(promise, signal, lost);
-    if (returnCode === 0) return { status: "open", link: makeLink(client, lost) };
+    const returnCode = await untilAborted(promise, signal, watch.lost);
+    if (returnCode === 0) {
+      watch.opened();
+      return { status: "open", link: makeLink(client, watch.lost) };
+    }
     client.end(true);
     return { status: "refused", returnCode };
   } catch (error) {
@@ -82,21 +85,44 @@ function clientOptions(options: LinkOptions): IClientOptions {
   };
 }
 
+interface Watch {
+  readonly lost: AbortSignal;
+  /** CONNACK said yes: what breaks from now on is no failed connect. */
+  opened(): void;
+}
+
 /**
  * The mqtt package may report one end as `error` twice and as `close`, and keeps some errors of the socket to itself;
- * the first reason counts.
+ * the first reason counts. On TLS 1.3 the server's alert comes after the handshake looked finished, so that up to CONNACK every
+ * error counts as a failed connect.
  */
-function watchForLoss(client: Client, socket: TLSSocket, { host, port }: LinkOptions): AbortSignal {
+function watchForLoss(client: Client, socket: TLSSocket, { host, port }: LinkOptions): Watch {
   const lost = new AbortController();
+  let isOpen = false;
+  const ended = (error?: Error) => {
+    const why = systemCode(error) === "" ? "" : ` (${systemCode(error)})`;
+    const options = error === undefined ? {} : { cause: error };
+    return new AgentError(
+      "mqtt/connection-lost",
+      "retry",
+      `the connection to ${host}:${port} ended${why}`,
+      options,
+    );
+  };
   const onError = (error: Error) => {
-    lost.abort(connectFailure(error, host, port));
+    lost.abort(isOpen ? ended(error) : connectFailure(error, host, port));
   };
   socket.on("error", onError);
   client.on("error", onError);
   client.on("close", () => {
-    lost.abort(new AgentError("mqtt/connection-lost", "retry", `the connection to ${host}:${port} ended`));
+    lost.abort(ended());
   });
-  return lost.signal;
+  return {
+    lost: lost.signal,
+    opened: () => {
+      isOpen = true;
+    },
+  };
 }
 
 function makeLink(client: Client, lost: AbortSignal): Link {

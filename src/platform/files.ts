@@ -1,7 +1,6 @@
 import { constants } from "node:fs";
 import { lstat, mkdir, open, readdir, readFile, rename, rm, type FileHandle } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import { randomBytes } from "node:crypto";
 import { systemCode } from "./failure.ts";
 
 export interface FileAttributes {
@@ -22,7 +21,10 @@ export async function writeFileAtomically(
   content: string | Uint8Array,
   attributes: FileAttributes,
 ): Promise<void> {
-  const temporary = join(dirname(path), `.${basename(path)}.${randomBytes(6).toString("hex")}.tmp`);
+  // A fixed name, so that what a SIGKILL left behind goes with the next write. Removed first and opened with O_EXCL: whatever
+  // somebody else laid there is not followed.
+  const temporary = join(dirname(path), `.${basename(path)}.latebind-tmp`);
+  await rm(temporary, { force: true });
   try {
     const handle = await open(temporary, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o600);
     try {

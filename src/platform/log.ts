@@ -102,8 +102,12 @@ function plain(fields: Fields): Fields {
   );
 }
 
-function describeError(error: Error): Fields {
-  const cause = error.cause instanceof Error ? { cause: describeError(error.cause) } : {};
+/** Deeper chains of causes, and errors that cause themselves, are cut here. */
+const maxCauses = 8;
+
+function describeError(error: Error, depth = 0): Fields {
+  const cause =
+    error.cause instanceof Error && depth < maxCauses ? { cause: describeError(error.cause, depth + 1) } : {};
   if (error instanceof AgentError)
     return { code: error.code, remedy: error.remedy, message: error.message, ...cause };
   const code = "code" in error && typeof error.code === "string" ? { code: error.code } : {};

@@ -1,3 +1,4 @@
+import { constants } from "node:fs";
 import { open } from "node:fs/promises";
 import { systemCode } from "./failure.ts";
 
@@ -12,6 +13,9 @@ export type PrivateFile =
 
 const maxBytes = 64 * 1024;
 
+/** A pipe without a writer would hold the opening up for ever, and a terminal would become ours. */
+const openFlags = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY;
+
 /**
  * Reads a key file if nobody but its owner may read it and the owner is root or the running user.
  *
@@ -21,7 +25,7 @@ const maxBytes = 64 * 1024;
  */
 export async function readPrivateFile(path: string, isCredential = false): Promise<PrivateFile> {
   try {
-    await using handle = await open(path, "r");
+    await using handle = await open(path, openFlags);
     const stat = await handle.stat();
     if (!stat.isFile() || stat.size > maxBytes) return { status: "not-a-file" };
     const mode = stat.mode & 0o777;
@@ -31,6 +35,7 @@ export async function readPrivateFile(path: string, isCredential = false): Promi
   } catch (error) {
     const code = systemCode(error);
     if (code === "ENOENT" || code === "ENOTDIR") return { status: "missing" };
+    if (code === "ENXIO") return { status: "not-a-file" }; // a socket
     if (code === "") throw error;
     return { status: "unreadable", systemCode: code };
   }

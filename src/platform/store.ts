@@ -1,6 +1,6 @@
 import Conf from "conf";
-import { createHash } from "node:crypto";
-import { existsSync, renameSync } from "node:fs";
+import { createHash, randomBytes } from "node:crypto";
+import { readdirSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { AgentError, systemCode } from "./failure.ts";
 import { syncDirectory } from "./files.ts";
@@ -18,7 +18,10 @@ export interface Store<T> {
   write(value: T): Promise<void>;
 }
 
-/** One slot as it is on disk. The digest tells a torn or edited file from a whole one. */
+/**
+ * One slot as it is on disk. The digest tells a torn or edited file from a whole one; it covers the generation too, so that a flipped
+ * bit cannot make an old value the newest.
+ */
 interface Slot {
   readonly generation: number;
   readonly digest: string;
@@ -37,6 +40,7 @@ export function openStore<T>(
   log: Log,
 ): Store<T> {
   const slots = [`${name}.a`, `${name}.b`];
+  sweep(directory, slots, log);
   const readAll = () =>
     slots.flatMap((slot) => {
       const content = readSlot(directory, slot, log);
@@ -52,9 +56,10 @@ export function openStore<T>(
     async write(value) {
       const json = toJson(value);
       const last = newest();
-      if (last !== undefined && last.digest === digestOf(json)) return;
+      if (last !== undefined && canonicalJson(last.value) === canonicalJson(json)) return;
       const slot = slots.find((candidate) => candidate !== last?.slot) ?? `${name}.a`;
-      const content: Slot = { generation: (last?.generation ?? 0) + 1, digest: digestOf(json), value: json };
+      const generation = (last?.generation ?? 0) + 1;
+      const content: Slot = { generation, digest: digestOf(generation, json), value: json };
       try {
         openFile(directory, slot).store = { ...content };
         await syncDirectory(directory);
@@ -83,13 +88,12 @@ function openFile(directory: string, slot: string): Conf {
 
 function readSlot(directory: string, slot: string, log: Log): Slot | undefined {
   const path = join(directory, `${slot}.json`);
-  if (!existsSync(path)) return undefined;
   try {
-    const { generation, digest, value } = openFile(directory, slot).store;
-    if (typeof generation === "number" && isJson(value) && digest === digestOf(value)) {
-      return { generation, digest, value };
-    }
+    // Not through `conf`: opening its files takes longer than the rest of a start.
+    const whole = parseSlot(JSON.parse(readFileSync(path, "utf8")));
+    if (whole !== undefined) return whole;
   } catch (error) {
+    if (["ENOENT", "ENOTDIR"].includes(systemCode(error))) return undefined;
     if (!(error instanceof SyntaxError)) {
       log.error("platform.state-unreadable", { path, error });
       return undefined;
@@ -99,8 +103,29 @@ function readSlot(directory: string, slot: string, log: Log): Slot | undefined {
   return undefined;
 }
 
+/** The slot, or undefined where something is missing in it or its digest does not match. */
+function parseSlot(content: unknown): Slot | undefined {
+  const slot: Partial<Record<keyof Slot, unknown>> =
+    typeof content === "object" && content !== null ? content : {};
+  const { generation, digest, value } = slot;
+  if (typeof generation !== "number" || !isJson(value)) return undefined;
+  return digest === digestOf(generation, value) ? { generation, digest, value } : undefined;
+}
+
+/** Removes the temporary files that a kill in the middle of a write left behind. They do no harm, so trouble is only told. */
+function sweep(directory: string, slots: readonly string[], log: Log): void {
+  try {
+    for (const file of readdirSync(directory)) {
+      if (slots.some((slot) => file.startsWith(`${slot}.json.tmp-`)))
+        rmSync(join(directory, file), { force: true });
+    }
+  } catch (error) {
+    if (systemCode(error) !== "ENOENT") log.error("platform.state-unreadable", { path: directory, error });
+  }
+}
+
 function setAside(path: string, log: Log): void {
-  const aside = `${path}.damaged-${Date.now()}`;
+  const aside = `${path}.damaged-${Date.now()}-${randomBytes(3).toString("hex")}`;
   try {
     renameSync(path, aside);
     log.error("platform.state-damaged", { path, setAsideAs: aside });
@@ -115,6 +140,8 @@ function toJson(value: unknown): Json {
   return json;
 }
 
-function digestOf(value: Json): string {
-  return createHash("sha256").update(canonicalJson(value)).digest("hex");
+function digestOf(generation: number, value: Json): string {
+  return createHash("sha256")
+    .update(canonicalJson([generation, value]))
+    .digest("hex");
 }

@@ -10,12 +10,18 @@ export interface Clock {
   sleep(ms: number, signal: AbortSignal): Promise<void>;
 }
 
+/** What the system's timers can count, some 25 days; they take more for 1 ms. */
+const longestTimerMs = 2 ** 31 - 1;
+
 export const systemClock: Clock = {
   now: () => Date.now(),
   monotonic: () => performance.now(),
   async sleep(ms, signal) {
     try {
-      await delay(ms, undefined, { signal });
+      let leftMs = ms;
+      for (; leftMs > longestTimerMs; leftMs -= longestTimerMs)
+        await delay(longestTimerMs, undefined, { signal });
+      await delay(leftMs, undefined, { signal });
     } catch (error) {
       signal.throwIfAborted();
       throw error;

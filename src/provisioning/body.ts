@@ -11,3 +11,10 @@ export function text(value: unknown, name: string): string | undefined {
   const found = member(value, name);
   return typeof found === "string" && found !== "" ? found : undefined;
 }
+
+/** As much of a text from outside as a message may carry. */
+export function excerpt(words: string): string {
+  return words.length > mostWords ? `${words.slice(0, mostWords)}…` : words;
+}
+
+const mostWords = 200;

@@ -43,13 +43,21 @@ export async function register(
       reply = await transport.register(signal);
       continue;
     }
-    if (clock.monotonic() - startedAt > longestAssigningMs)
-      throw stillAssigning("no final answer within 15 minutes");
-    await clock.sleep(Math.max(leastPollMs, answer.pollAfterMs), signal);
+    const waitMs = Math.max(leastPollMs, answer.pollAfterMs);
+    // The line is not held open for longer than that; what the service wants is waited for without it.
+    if (clock.monotonic() - startedAt + waitMs > longestAssigningMs)
+      throw stillAssigning("no final answer within 15 minutes", waitMs);
+    await clock.sleep(waitMs, signal);
     reply = await transport.poll(answer.operationId, signal);
   }
 }
 
-function stillAssigning(why: string): AgentError {
-  return new AgentError("provisioning/still-assigning", "retry", `DPS did not finish the assignment: ${why}`);
+function stillAssigning(why: string, retryAfterMs?: number): AgentError {
+  const message = `DPS did not finish the assignment: ${why}`;
+  return new AgentError(
+    "provisioning/still-assigning",
+    "retry",
+    message,
+    retryAfterMs === undefined ? {} : { retryAfterMs },
+  );
 }

@@ -1,6 +1,7 @@
 import { AgentError } from "../platform/failure.ts";
 import { parseJson } from "../platform/json.ts";
-import { member, text } from "./body.ts";
+import { parseRetryAfter } from "../platform/retry-after.ts";
+import { excerpt, member, text } from "./body.ts";
 
 /** What came back for one request. `status` is HTTP-like; `retryAfterMs` is the service's own wish. */
 export interface Reply {
@@ -65,8 +66,8 @@ export function readResponseTopic(
   const query = new URLSearchParams(match[2]);
   const rid = query.get("$rid");
   if (rid === null) return undefined;
-  const seconds = Number(query.get("retry-after") ?? Number.NaN);
-  return { rid, status: Number(match[1]), ...(seconds >= 0 ? { retryAfterMs: seconds * 1000 } : {}) };
+  const retryAfterMs = parseRetryAfter(query.get("retry-after"));
+  return { rid, status: Number(match[1]), ...(retryAfterMs === undefined ? {} : { retryAfterMs }) };
 }
 
 /**
@@ -76,9 +77,10 @@ export function readResponseTopic(
 export function readReply(reply: Reply): Answer {
   const body = parseJson(reply.body);
   if (reply.status >= 300) return readRefusal(reply, body);
+  if (body === undefined) throw malformed("a body that is no JSON");
   const operationId = text(body, "operationId");
   const state = member(body, "registrationState");
-  const status = text(state, "status") ?? text(body, "status") ?? "absent";
+  const status = text(state, "status") ?? text(body, "status");
   switch (status) {
     case "assigned":
       return readAssigned(state);
@@ -96,22 +98,24 @@ export function readReply(reply: Reply): Answer {
       throw new AgentError(
         "provisioning/failed",
         "retry",
-        `DPS could not assign a hub: ${text(state, "errorMessage") ?? "no reason given"} (${code(state)}). ` +
+        `DPS could not assign a hub: ${excerpt(text(state, "errorMessage") ?? "no reason given")} (${code(state)}). ` +
           "Check the linked hubs and the allocation policy of the enrollment",
       );
+    case undefined:
+      throw malformed("an answer without a status");
     default:
-      throw malformed(`status "${status}"`);
+      throw malformed(`status "${excerpt(status)}"`);
   }
 }
 
 function readAssigned(state: unknown): Assigned {
   const hub = text(state, "assignedHub");
   const deviceId = text(state, "deviceId");
-  if (hub === undefined || !/^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$/.test(hub)) {
+  if (hub === undefined || !isHostName(hub)) {
     throw malformed("an assignment without a legal hub name");
   }
-  // The device ID becomes part of topics and of the user name, where these would change the meaning.
-  if (deviceId === undefined || !/^[^/+\s]{1,128}$/.test(deviceId) || /[#]/.test(deviceId)) {
+  // What a hub allows is its own affair, but a slash, a blank or a control character would change the meaning of the user name.
+  if (deviceId === undefined || !/^[!-.0-~]{1,128}$/.test(deviceId)) {
     throw malformed("an assignment without a legal device ID");
   }
   const substatus = text(state, "substatus");
@@ -125,9 +129,16 @@ function readAssigned(state: unknown): Assigned {
   };
 }
 
+/** RFC 1123 2.1. A name that can never be reached must not be stored: failures of the network do not lead back to DPS. */
+function isHostName(name: string): boolean {
+  const label = /^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?$/;
+  return name.length <= 253 && name.split(".").every((part) => label.test(part));
+}
+
 /** @see https://learn.microsoft.com/azure/iot-dps/how-to-troubleshoot-dps#common-error-codes */
 function readRefusal(reply: Reply, body: unknown): Answer {
-  const says = `${text(body, "message") ?? "no message"} (${reply.status}/${code(body)}, tracking ID ${text(body, "trackingId") ?? "absent"})`;
+  const trackingId = excerpt(text(body, "trackingId") ?? "absent");
+  const says = `${excerpt(text(body, "message") ?? "no message")} (${reply.status}/${code(body)}, tracking ID ${trackingId})`;
   const after = reply.retryAfterMs === undefined ? {} : { retryAfterMs: reply.retryAfterMs };
   if (code(body) === "404203") return { status: "operation-unknown" };
   if (reply.status === 401 || reply.status === 403) {
@@ -160,7 +171,7 @@ function readRefusal(reply: Reply, body: unknown): Answer {
 
 function code(body: unknown): string {
   const value = member(body, "errorCode");
-  return typeof value === "number" || typeof value === "string" ? String(value) : "no code";
+  return typeof value === "number" || typeof value === "string" ? excerpt(String(value)) : "no code";
 }
 
 function malformed(what: string): AgentError {

@@ -1,5 +1,5 @@
 import type { Entitlement } from "./enrollments.ts";
-import type { Hub } from "./hub.ts";
+import type { DeviceAuth, Hub } from "./hub.ts";
 import { createTwin } from "./twin.ts";
 
 /** Where a registration was last sent. */
@@ -27,12 +27,12 @@ export function assign(
   const hub = hubs.get(entitlement.hub ?? "");
   if (hub === undefined) return undefined;
   const { deviceId, primaryKey, secondaryKey } = entitlement;
-  const keys = { primaryKey, secondaryKey };
+  const auth: DeviceAuth = { type: "sas", primaryKey, secondaryKey };
   const place = { hub: hub.name, deviceId };
 
   if (previous === undefined || (previous.hub === hub.name && previous.deviceId === deviceId)) {
-    if (hub.has(deviceId)) hub.setKeys(deviceId, keys);
-    else hub.create(deviceId, keys, createTwin(entitlement.initialTwin));
+    if (hub.has(deviceId)) hub.setAuth(deviceId, auth);
+    else hub.create(deviceId, auth, createTwin(entitlement.initialTwin));
     return previous ?? { ...place, substatus: "initialAssignment" };
   }
 
@@ -43,11 +43,11 @@ export function assign(
     const { tags, desired, reported } = oldTwin;
     hub.create(
       deviceId,
-      keys,
+      auth,
       createTwin({ tags, desired: desired.properties, reported: reported.properties }),
     );
     return { ...place, substatus: "deviceDataMigrated" };
   }
-  hub.create(deviceId, keys, createTwin(entitlement.initialTwin));
+  hub.create(deviceId, auth, createTwin(entitlement.initialTwin));
   return { ...place, substatus: "deviceDataReset" };
 }

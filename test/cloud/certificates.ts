@@ -22,8 +22,13 @@ export interface ServerCredentials {
 
 export interface CertificateAuthority {
   readonly caPem: string;
-  /** A server certificate for one address and its names, valid from yesterday for a year. */
-  issueServer(ipAddress: string, dnsNames: readonly string[]): Promise<ServerCredentials>;
+  /** A server certificate for one address and its names; left out, it is valid from yesterday for a year. */
+  issueServer(
+    ipAddress: string,
+    dnsNames: readonly string[],
+    notBefore?: Date,
+    notAfter?: Date,
+  ): Promise<ServerCredentials>;
 }
 
 /** Makes a CA that exists only in memory: EC P-256, ten years, so that a simulated clock stays inside. */
@@ -42,7 +47,11 @@ export async function createAuthority(commonName: string): Promise<CertificateAu
   });
   return {
     caPem: `${ca.toString("pem")}\n`,
-    issueServer: async (ipAddress, dnsNames) => issue(ca, keys.privateKey, ipAddress, dnsNames),
+    issueServer: async (ipAddress, dnsNames, notBefore, notAfter) => {
+      const usual = validity(365);
+      const period = { notBefore: notBefore ?? usual.notBefore, notAfter: notAfter ?? usual.notAfter };
+      return issue(ca, keys.privateKey, ipAddress, dnsNames, period);
+    },
   };
 }
 
@@ -51,13 +60,14 @@ async function issue(
   signingKey: webcrypto.CryptoKey,
   ipAddress: string,
   dnsNames: readonly string[],
+  period: ReturnType<typeof validity>,
 ): Promise<ServerCredentials> {
   const keys = await crypto.subtle.generateKey(algorithm, true, ["sign", "verify"]);
   const leaf = await X509CertificateGenerator.create({
     serialNumber: serialNumber(),
     subject: `CN=${dnsNames[0] ?? ipAddress}`,
     issuer: ca.subject,
-    ...validity(365),
+    ...period,
     signingAlgorithm: algorithm,
     publicKey: keys.publicKey,
     signingKey,

@@ -1,17 +1,22 @@
 import { randomBytes, randomInt } from "node:crypto";
 import { serveAdminApi } from "./admin-api.ts";
+import { clientCertificates } from "./client-certificates.ts";
 import { createAuthority, type CertificateAuthority } from "./certificates.ts";
 import { serveDpsOverMqtt } from "./dps-over-mqtt.ts";
 import { Enrollments } from "./enrollments.ts";
+import { createDiversion } from "./fault-connection.ts";
+import { FaultDesk } from "./fault-desk.ts";
+import { withFaults } from "./fault-front.ts";
 import { Hub } from "./hub.ts";
 import { serveHubOverMqtt } from "./hub-over-mqtt.ts";
+import { createHttpsFront, nothingOverHttps, type HttpsService } from "./https-front.ts";
 import { Journal, type CloudEvent } from "./journal.ts";
 import { Levers, type EndpointInfo, type EndpointPlace } from "./levers.ts";
 import { createMqttFront } from "./mqtt-front.ts";
 import type { MqttService } from "./mqtt-service.ts";
 import { Registrations, type ProvisioningPace } from "./registrations.ts";
 import { ServerClock } from "./server-clock.ts";
-import { listenTls } from "./tls-endpoint.ts";
+import { listenTls, type TlsEndpoint } from "./tls-endpoint.ts";
 
 export interface CloudOptions {
   /** Made up as `0ne` and eight hex digits where left out. */
@@ -20,6 +25,8 @@ export interface CloudOptions {
   readonly hubs?: readonly string[];
   /** MQTT port of DPS and hubs: 8883. */
   readonly port?: number;
+  /** Port for HTTPS and MQTT over WebSocket. Left out: 443, or a free one where that is not to be had. */
+  readonly httpsPort?: number;
   /** First three numbers of the loopback network to take, like `127.31.7`; chosen at random where left out. */
   readonly network?: string;
   /** Port of the admin API on 127.0.0.1; a free one where left out. */
@@ -30,6 +37,8 @@ export interface CloudOptions {
   readonly assigningAnswers?: number;
   /** How long a hub connection outlives its token, in seconds: 600. */
   readonly tokenGraceSeconds?: number;
+  /** Repeats the chances that faults had in another cloud; made up where left out. */
+  readonly faultSeed?: string;
   readonly now?: () => number;
   /** Gets every journal event as one line of JSON. */
   readonly log?: (line: string) => void;
@@ -47,6 +56,8 @@ export interface Cloud extends AsyncDisposable {
   hub(name: string): EndpointInfo;
   /** Everything the admin API can do, in process. */
   readonly levers: Levers;
+  /** What shall go wrong, and when. */
+  readonly faults: FaultDesk;
   readonly journal: Journal;
   /** Short for `journal.waitFor`. */
   waitFor(
@@ -80,7 +91,9 @@ export async function startCloud(options: CloudOptions = {}): Promise<Cloud> {
   const enrollments = new Enrollments(() => hubNames[0] ?? "");
   const registrations = new Registrations({ enrollments, hubs, clock, pace });
   const servers = parts.use(new AsyncDisposableStack());
-  const ground = { authority, journal, port: options.port ?? 8883, servers };
+  const { port = 8883, httpsPort } = options;
+  const desk = new FaultDesk(journal, options.faultSeed);
+  const ground = { authority, journal, desk, port, httpsPort, servers };
   const endpoints = new Map<string, EndpointPlace>();
 
   const dpsService = serveDpsOverMqtt({ idScope, registrations, journal, clock });
@@ -120,6 +133,7 @@ export async function startCloud(options: CloudOptions = {}): Promise<Cloud> {
     dps: levers.endpoint("dps"),
     hub: (name) => levers.endpoint(name),
     levers,
+    faults: desk,
     journal,
     waitFor: async (predicate, timeoutMs, afterSeq) => journal.waitFor(predicate, timeoutMs, afterSeq),
     [Symbol.asyncDispose]: async () => running.disposeAsync(),
@@ -129,30 +143,61 @@ export async function startCloud(options: CloudOptions = {}): Promise<Cloud> {
 interface Ground {
   readonly authority: CertificateAuthority;
   readonly journal: Journal;
+  readonly desk: FaultDesk;
   readonly port: number;
+  readonly httpsPort: number | undefined;
   readonly servers: AsyncDisposableStack;
 }
 
 async function open(
-  { authority, journal, port, servers }: Ground,
+  { authority, journal, desk, port, httpsPort, servers }: Ground,
   name: string,
   network: string,
   place: number,
   service: MqttService,
+  overHttps: HttpsService = nothingOverHttps,
 ): Promise<EndpointPlace> {
   const host = `${network}.${place}`;
   const dnsName = dnsNameOf(name);
-  const front = await createMqttFront({ endpoint: name, journal, service });
+  const front = withFaults(await createMqttFront({ endpoint: name, journal, service }), desk, name);
   servers.defer(async () => front.close());
-  const tls = await listenTls({
+  const httpsFront = createHttpsFront({ mqtt: front, service: overHttps });
+  servers.defer(() => httpsFront.close());
+  const listening = {
     host,
-    port,
+    divert: createDiversion({ desk, endpoint: name, host, dnsName, authority }),
     credentials: await authority.issueServer(host, [dnsName]),
-    onConnection: (socket) => front.accept(socket),
-    onTlsFailure: (because) => journal.record({ endpoint: name, kind: "tls-failure", because }),
+    onTlsFailure: (because: string) => journal.record({ endpoint: name, kind: "tls-failure", because }),
+  };
+  const tls = await listenTls({
+    ...listening,
+    port,
+    onConnection: (socket) => front.accept(socket, clientCertificates(socket)),
   });
   servers.defer(async () => tls.close());
-  return { host, dnsName, port, tls };
+  const https = await listenWhereAllowed(httpsPort, async (port) =>
+    listenTls({ ...listening, port, onConnection: (socket) => httpsFront.accept(socket) }),
+  );
+  servers.defer(async () => https.close());
+  return { host, dnsName, tls, https };
+}
+
+/** On the given port; else on 443, which may be taken or be root's, else on a free one. */
+async function listenWhereAllowed(
+  port: number | undefined,
+  listen: (port: number) => Promise<TlsEndpoint>,
+): Promise<TlsEndpoint> {
+  if (port !== undefined) return listen(port);
+  try {
+    return await listen(443);
+  } catch (error) {
+    if (!hasCode(error, "EACCES") && !hasCode(error, "EADDRINUSE")) throw error;
+    return listen(0);
+  }
+}
+
+function hasCode(error: unknown, code: string): boolean {
+  return error instanceof Error && "code" in error && error.code === code;
 }
 
 function dnsNameOf(name: string): string {
@@ -171,8 +216,7 @@ async function openFirst(
       await attempt(candidate);
       return candidate;
     } catch (error) {
-      const isTaken = error instanceof Error && "code" in error && error.code === "EADDRINUSE";
-      if (!isTaken || network !== undefined || tries === 20) throw error;
+      if (!hasCode(error, "EADDRINUSE") || network !== undefined || tries === 20) throw error;
     }
   }
 }

@@ -9,6 +9,20 @@ export interface DeviceKeys {
   readonly secondaryKey: string;
 }
 
+/**
+ * What a device must show to connect: a token made with one of its keys, one of two certificates known by their
+ * thumbprint (SHA-256, upper-case hexadecimal without colons), or any certificate with its device ID as CN that was
+ * issued under a CA this hub trusts.
+ */
+export type DeviceAuth =
+  | ({ readonly type: "sas" } & DeviceKeys)
+  | {
+      readonly type: "selfSigned";
+      readonly primaryThumbprint?: string;
+      readonly secondaryThumbprint?: string;
+    }
+  | { readonly type: "ca" };
+
 export interface Telemetry {
   readonly atMs: number;
   readonly properties: Readonly<Record<string, string>>;
@@ -17,7 +31,7 @@ export interface Telemetry {
 
 interface Device {
   readonly deviceId: string;
-  keys: DeviceKeys;
+  auth: DeviceAuth;
   isEnabled: boolean;
   twin: Twin;
   readonly telemetry: Telemetry[];
@@ -58,8 +72,8 @@ export class Hub {
     return this.#find(deviceId);
   }
 
-  create(deviceId: string, keys: DeviceKeys, twin: Twin = createTwin({})): void {
-    this.#devices.set(deviceId, { deviceId, keys, isEnabled: true, twin, telemetry: [] });
+  create(deviceId: string, auth: DeviceAuth, twin: Twin = createTwin({})): void {
+    this.#devices.set(deviceId, { deviceId, auth, isEnabled: true, twin, telemetry: [] });
   }
 
   remove(deviceId: string, because = "device deleted"): void {
@@ -73,15 +87,16 @@ export class Hub {
     if (!isEnabled) this.#revoke(deviceId, "device disabled");
   }
 
-  /** Open connections stay, as at the service: a key is looked at when a device connects. */
-  setKeys(deviceId: string, keys: DeviceKeys): void {
-    this.#find(deviceId).keys = keys;
+  /** Open connections stay, as at the service: a credential is looked at when a device connects. */
+  setAuth(deviceId: string, auth: DeviceAuth): void {
+    this.#find(deviceId).auth = auth;
   }
 
   rotateKey(deviceId: string, which: "primary" | "secondary", key = createKey()): DeviceKeys {
     const device = this.#find(deviceId);
-    device.keys = { ...device.keys, [which === "primary" ? "primaryKey" : "secondaryKey"]: key };
-    return device.keys;
+    if (device.auth.type !== "sas") throw new CloudError(400, `device ${deviceId} has no symmetric keys`);
+    device.auth = { ...device.auth, [which === "primary" ? "primaryKey" : "secondaryKey"]: key };
+    return device.auth;
   }
 
   dropConnection(deviceId: string): void {
@@ -101,7 +116,8 @@ export class Hub {
     if (!resources.includes(token.resource.toLowerCase())) return "token for another resource";
     if (token.keyName !== undefined && token.keyName !== "") return "token of a shared access policy";
     if (token.expiresAtMs <= nowMs) return "token expired";
-    const { primaryKey, secondaryKey } = device.keys;
+    if (device.auth.type !== "sas") return "token for a device with certificates";
+    const { primaryKey, secondaryKey } = device.auth;
     if (isSignedWith(token, primaryKey) || isSignedWith(token, secondaryKey)) return undefined;
     return "signature mismatch";
   }

@@ -58,6 +58,16 @@ export type CloudEvent = { readonly seq: number; readonly atMs: number; readonly
     }
   | { readonly kind: "line"; readonly up: boolean }
   | { readonly kind: "tls-failure"; readonly because: string }
+  | {
+      readonly kind: "fault";
+      readonly clientId?: string;
+      /** The number of the rule that struck. */
+      readonly fault: number;
+      readonly moment: string;
+      readonly act: string;
+    }
+  /** Chances are drawn from this: give it to another cloud to repeat them. */
+  | { readonly kind: "fault-seed"; readonly seed: string }
 );
 
 /** An event before the journal has numbered and timed it. */

@@ -2,7 +2,7 @@ import * as v from "valibot";
 import { CloudError } from "./cloud-error.ts";
 import { parse } from "./enrollment-spec.ts";
 import type { Enrollment, Enrollments } from "./enrollments.ts";
-import type { DeviceKeys, Hub, Telemetry } from "./hub.ts";
+import type { DeviceAuth, DeviceKeys, Hub, Telemetry } from "./hub.ts";
 import type { JsonObject } from "./json.ts";
 import type { ProvisioningPace, Registrations } from "./registrations.ts";
 import { decodeBase64 } from "./sas-token.ts";
@@ -16,13 +16,12 @@ export interface EndpointInfo {
   readonly host: string;
   readonly dnsName: string;
   readonly port: number;
+  /** HTTPS and MQTT over WebSocket. */
+  readonly httpsPort: number;
   readonly isUp: boolean;
 }
 
-export interface DeviceInfo extends DeviceKeys {
-  readonly deviceId: string;
-  readonly enabled: boolean;
-}
+export type DeviceInfo = DeviceAuth & { readonly deviceId: string; readonly enabled: boolean };
 
 interface LeversOptions {
   readonly enrollments: Enrollments;
@@ -39,8 +38,10 @@ interface LeversOptions {
 export interface EndpointPlace {
   readonly host: string;
   readonly dnsName: string;
-  readonly port: number;
+  /** MQTT. */
   readonly tls: TlsEndpoint;
+  /** HTTPS and MQTT over WebSocket. */
+  readonly https: TlsEndpoint;
 }
 
 const wholeNumber = v.pipe(v.number(), v.integer(), v.minValue(0));
@@ -82,11 +83,12 @@ export class Levers {
   }
 
   endpoints(): readonly EndpointInfo[] {
-    return [...this.#options.endpoints].map(([name, { host, dnsName, port, tls }]) => ({
+    return [...this.#options.endpoints].map(([name, { host, dnsName, tls, https }]) => ({
       name,
       host,
       dnsName,
-      port,
+      port: tls.port,
+      httpsPort: https.port,
       isUp: tls.isUp,
     }));
   }
@@ -99,10 +101,10 @@ export class Levers {
 
   /** Cuts every connection to an endpoint and refuses new ones, or listens again. */
   async setLine(endpoint: string, up: boolean): Promise<void> {
-    const tls = this.#options.endpoints.get(endpoint)?.tls;
-    if (tls === undefined) throw new CloudError(404, `there is no endpoint ${endpoint}`);
-    if (tls.isUp === up) return;
-    await tls.setLine(up);
+    const place = this.#options.endpoints.get(endpoint);
+    if (place === undefined) throw new CloudError(404, `there is no endpoint ${endpoint}`);
+    if (place.tls.isUp === up) return;
+    await Promise.all([place.tls.setLine(up), place.https.setLine(up)]);
     this.#options.lineMoved(endpoint, up);
   }
 
@@ -122,8 +124,8 @@ export class Levers {
   }
 
   device(hub: string, deviceId: string): DeviceInfo {
-    const { keys, isEnabled } = this.#hub(hub).device(deviceId);
-    return { deviceId, enabled: isEnabled, ...keys };
+    const { auth, isEnabled } = this.#hub(hub).device(deviceId);
+    return { deviceId, enabled: isEnabled, ...auth };
   }
 
   /** The connection, if any, is closed; the next CONNECT is refused with 5. */
@@ -137,10 +139,9 @@ export class Levers {
   }
 
   /** The old key is refused from the next CONNECT on. `key` left out: a new one is made. */
-  rotateKey(hub: string, deviceId: string, which: "primary" | "secondary", key?: string): DeviceInfo {
+  rotateKey(hub: string, deviceId: string, which: "primary" | "secondary", key?: string): DeviceKeys {
     if (key !== undefined && decodeBase64(key) === undefined) throw new CloudError(400, "key: not base64");
-    this.#hub(hub).rotateKey(deviceId, which, key);
-    return this.device(hub, deviceId);
+    return this.#hub(hub).rotateKey(deviceId, which, key);
   }
 
   /** Closes the device's connection without a word; it may come back at once. */

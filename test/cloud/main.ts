@@ -9,6 +9,7 @@ const usage = `Usage: npm run cloud -- [options]
   --hub <name>       a hub; repeat for more (test and production where left out)
   --network <a.b.c>  loopback network, like 127.31.7 (random where left out)
   --port <number>    MQTT port (8883)
+  --https <number>   port for HTTPS and MQTT over WebSocket (443, or a free one)
   --admin <number>   port of the admin API (a free one)
   --quiet            do not print what is seen on the wire
 `;
@@ -19,6 +20,7 @@ const { values } = parseArgs({
     hub: { type: "string", multiple: true },
     network: { type: "string" },
     port: { type: "string" },
+    https: { type: "string" },
     admin: { type: "string" },
     quiet: { type: "boolean", default: false },
     help: { type: "boolean", default: false },
@@ -38,6 +40,7 @@ async function run(): Promise<void> {
       ...(values.hub === undefined ? {} : { hubs: values.hub }),
       ...(values.network === undefined ? {} : { network: values.network }),
       ...(values.port === undefined ? {} : { port: Number(values.port) }),
+      ...(values.https === undefined ? {} : { httpsPort: Number(values.https) }),
       ...(values.admin === undefined ? {} : { adminPort: Number(values.admin) }),
       ...(values.quiet ? {} : { log: (line: string) => process.stdout.write(`${line}\n`) }),
     });
@@ -59,7 +62,7 @@ function describe(cloud: Cloud, caPath: string): string {
   const url = cloud.adminUrl;
   return [
     `ID scope    ${cloud.idScope}`,
-    `DPS         ${cloud.dps.host}:${cloud.dps.port}`,
+    `DPS         ${cloud.dps.host}:${cloud.dps.port} (MQTT), ${cloud.dps.httpsPort} (HTTPS, WebSocket)`,
     ...hubs.map(({ name, host, port }) => `Hub         ${host}:${port} (${name})`),
     `CA          ${caPath}`,
     `Admin API   ${url}`,

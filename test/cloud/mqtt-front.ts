@@ -1,4 +1,5 @@
 import { Aedes, type AuthenticateError, type Client, type ConnectPacket } from "aedes";
+import type { X509Certificate } from "node:crypto";
 import { EventEmitter } from "node:events";
 import type { Duplex } from "node:stream";
 import type { ClientLine, ConnectVerdict, Conversation, MqttService } from "./mqtt-service.ts";
@@ -12,7 +13,8 @@ interface MqttFrontOptions {
 }
 
 export interface MqttFront {
-  accept(stream: Duplex): void;
+  /** @param certificates what the client showed in the TLS handshake beneath, leaf first. */
+  accept(stream: Duplex, certificates: readonly X509Certificate[]): void;
   close(): Promise<void>;
 }
 
@@ -22,6 +24,8 @@ interface Visit {
   /** Filter to granted QoS. */
   readonly granted: Map<string, number>;
   conversation?: Conversation;
+  /** CONNACK is out. The broker's own `connected` comes a little later, at times after the first SUBSCRIBE. */
+  isAnswered: boolean;
   /** Why it was refused or closed. */
   because?: string;
   /** Resolved after CONNACK: nothing may be sent earlier. */
@@ -35,6 +39,7 @@ const longestKeepAliveSeconds = 1178;
 /** MQTT 3.1.1 as DPS and IoT Hub speak it: a broker that carries nothing from client to client and retains nothing. */
 export async function createMqttFront({ endpoint, journal, service }: MqttFrontOptions): Promise<MqttFront> {
   const visits = new WeakMap<Client, Visit>();
+  const shown = new WeakMap<Client, readonly X509Certificate[]>();
   const latest = new Map<string, Client>();
   /** Packets whose retain flag was taken away before the broker could store them, and wills. */
   const retained = new WeakSet();
@@ -48,7 +53,7 @@ export async function createMqttFront({ endpoint, journal, service }: MqttFrontO
       packet.keepalive = asked === 0 ? longestKeepAliveSeconds : Math.min(asked, longestKeepAliveSeconds);
       if (packet.will !== undefined) wills.add(packet.will);
       const ready = Promise.withResolvers<void>();
-      visits.set(client, { packet, granted: new Map(), ready, lastSent: ready.promise });
+      visits.set(client, { packet, granted: new Map(), isAnswered: false, ready, lastSent: ready.promise });
       callback(null, true);
     },
     authenticate(client, username, password, callback) {
@@ -59,6 +64,7 @@ export async function createMqttFront({ endpoint, journal, service }: MqttFrontO
         username: username ?? "",
         password: password?.toString(),
         willTopic: visit.packet.will?.topic,
+        certificates: shown.get(client) ?? [],
       });
       if (verdict.returnCode !== 0) {
         visit.because = verdict.because;
@@ -101,7 +107,7 @@ export async function createMqttFront({ endpoint, journal, service }: MqttFrontO
       }
       visit.granted.set(subscription.topic, subscription.qos);
       // A kept session's filters pass through here before CONNACK; only those sent by the client are news.
-      if (client.connected) {
+      if (visit.isAnswered) {
         journal.record({
           endpoint,
           kind: "subscribe",
@@ -123,6 +129,7 @@ export async function createMqttFront({ endpoint, journal, service }: MqttFrontO
 
   function recordConnect(client: Client, returnCode: number, sessionPresent: boolean): void {
     const visit = visits.get(client);
+    if (visit !== undefined) visit.isAnswered = true;
     journal.record({
       endpoint,
       kind: "connect",
@@ -159,8 +166,9 @@ export async function createMqttFront({ endpoint, journal, service }: MqttFrontO
   });
 
   return {
-    accept(stream) {
+    accept(stream, certificates) {
       const client = broker.handle(stream);
+      shown.set(client, certificates);
       watchPackets(client, (packet) => {
         if (packet.cmd === "disconnect") because(client, "client disconnected");
       });

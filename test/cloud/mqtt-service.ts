@@ -1,9 +1,13 @@
+import type { X509Certificate } from "node:crypto";
+
 /** What a service is told about a CONNECT. */
 export interface ConnectRequest {
   readonly clientId: string;
   readonly username: string;
   readonly password: string | undefined;
   readonly willTopic: string | undefined;
+  /** What the client showed in the TLS handshake, the leaf first and unverified; empty when nothing. */
+  readonly certificates: readonly X509Certificate[];
 }
 
 export type ConnectVerdict =

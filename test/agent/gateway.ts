@@ -1,0 +1,230 @@
+import { randomBytes } from "node:crypto";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { health, type HealthFacts } from "../../src/agent/health.ts";
+import { run } from "../../src/agent/run.ts";
+import { wire } from "../../src/agent/wire-parts.ts";
+import { loadConfig } from "../../src/config/load.ts";
+import { openMqttLink } from "../../src/mqtt/mqtt-js-link.ts";
+import { createLog } from "../../src/platform/log.ts";
+import { systemClock, type Clock } from "../../src/platform/time.ts";
+import type { Cloud } from "../cloud/cloud.ts";
+
+interface GatewayOptions {
+  readonly registrationId?: string;
+  readonly key?: string;
+  readonly idScope?: string;
+  readonly clock?: Clock;
+  readonly isClockSynchronised?: boolean;
+  /** TOML to add at the end. */
+  readonly more?: string;
+}
+
+export interface LogLine {
+  readonly level: string;
+  readonly event: string;
+  readonly error?: { readonly code: string; readonly message: string };
+  readonly [field: string]: unknown;
+}
+
+/** `<5>{"level":"notice","event":"hub.connected",…}` */
+export function readLine(line: string): LogLine {
+  const fields: unknown = JSON.parse(line.slice(line.indexOf("{")));
+  if (!isLogLine(fields)) throw new Error(`no log line: ${line}`);
+  return fields;
+}
+
+function isLogLine(value: unknown): value is LogLine {
+  return typeof value === "object" && value !== null && "level" in value && "event" in value;
+}
+
+function nothing(): void {
+  // This service manager has nobody to tell.
+}
+
+/** A machine with an agent on it: config, key and state in a folder of its own, everything real but the clock. */
+export class Gateway implements AsyncDisposable {
+  readonly folder: string = mkdtempSync(join(tmpdir(), "latebind-test-"));
+  readonly registrationId: string;
+  readonly key: string;
+  readonly lines: LogLine[] = [];
+  readonly health: HealthFacts[] = [];
+  isReady = false;
+  readonly #cloud: Cloud;
+  readonly #options: GatewayOptions;
+  #running: { readonly stop: AbortController; readonly ended: Promise<unknown> } | undefined;
+  #watchers = new Set<() => void>();
+
+  constructor(cloud: Cloud, options: GatewayOptions = {}) {
+    this.#cloud = cloud;
+    this.#options = options;
+    this.registrationId = options.registrationId ?? `gw-${randomBytes(4).toString("hex")}`;
+    this.key = options.key ?? randomBytes(32).toString("base64");
+    mkdirSync(this.stateDirectory);
+    mkdirSync(join(this.folder, "etc"));
+    writeFileSync(join(this.folder, "etc", "ca.pem"), cloud.caPem);
+    this.writeKey(this.key);
+    this.writeConfig({});
+  }
+
+  get stateDirectory(): string {
+    return join(this.folder, "state");
+  }
+
+  /** The file that the desired property `site` becomes. */
+  get siteFile(): string {
+    return join(this.folder, "site.json");
+  }
+
+  site(): unknown {
+    return JSON.parse(readFileSync(this.siteFile, "utf8"));
+  }
+
+  writeKey(key: string): void {
+    writeFileSync(join(this.folder, "etc", "device.key"), `${key}\n`, { mode: 0o600 });
+  }
+
+  writeConfig({ idScope }: { readonly idScope?: string }): void {
+    const lines = [
+      `id_scope = "${idScope ?? this.#options.idScope ?? this.#cloud.idScope}"`,
+      `registration_id = "${this.registrationId}"`,
+      `key = "file:${join(this.folder, "etc", "device.key")}"`,
+      `[provisioning]`,
+      `endpoint = "${this.#cloud.dps.host}"`,
+      `[hub]`,
+      `refusal_retry = "1s"`,
+      `[tls]`,
+      `trust_bundle = "${join(this.folder, "etc", "ca.pem")}"`,
+      `[log]`,
+      `level = "debug"`,
+      `[[apply]]`,
+      `property = "site"`,
+      `file = "${this.siteFile}"`,
+      `format = "json"`,
+      this.#options.more ?? "",
+    ];
+    writeFileSync(join(this.folder, "etc", "config.toml"), lines.join("\n"));
+  }
+
+  /** Starts the journey; it runs until `stop`. */
+  async start(): Promise<void> {
+    const loaded = await loadConfig({
+      file: join(this.folder, "etc", "config.toml"),
+      stateDirectory: this.stateDirectory,
+    });
+    if (loaded.status === "invalid") throw new Error(JSON.stringify(loaded.problems));
+    const stop = new AbortController();
+    const log = createLog(
+      {
+        write: (line) => {
+          this.lines.push(readLine(line));
+          this.#tell();
+        },
+      },
+      "debug",
+    );
+    const parts = wire(loaded.config, {
+      version: "0.0.0-test",
+      stateDirectory: this.stateDirectory,
+      hostName: "gateway",
+      openLink: openMqttLink,
+      clock: this.#options.clock ?? systemClock,
+      random: Math.random,
+      log,
+      serviceManager: this.#serviceManager(),
+      watchdog: { expect: () => {}, [Symbol.dispose]: () => {} },
+    });
+    const isSynchronised = this.#options.isClockSynchronised;
+    const ended = run(
+      {
+        ...parts,
+        isClockSynchronised: async () => isSynchronised,
+        onHealth: (facts) => {
+          this.health.push(facts);
+          this.#tell();
+        },
+      },
+      stop.signal,
+    ).catch((error: unknown) => {
+      if (error !== stop.signal.reason) throw error;
+    });
+    this.#running = { stop, ended };
+  }
+
+  async stop(): Promise<void> {
+    this.#running?.stop.abort(new Error("stopped by the test"));
+    await this.#running?.ended;
+    this.#running = undefined;
+  }
+
+  /** The sentence that `systemctl status` would show. */
+  get lastHealth(): string {
+    const facts = this.health.at(-1);
+    return facts === undefined ? "" : health(facts);
+  }
+
+  /** Resolves once the condition holds; it is looked at after each log line and change of health. */
+  async until(condition: () => boolean, what: string, timeoutMs = 10_000): Promise<void> {
+    const deadline = AbortSignal.timeout(timeoutMs);
+    while (!condition()) {
+      const { promise, resolve, reject } = Promise.withResolvers<undefined>();
+      const onTimeout = () => {
+        const last = this.lines.slice(-8).map((line) => JSON.stringify(line));
+        reject(new Error(`waited ${timeoutMs} ms in vain: ${what}\n${last.join("\n")}`));
+      };
+      const wake = () => resolve(undefined);
+      this.#watchers.add(wake);
+      deadline.addEventListener("abort", onTimeout, { once: true });
+      if (deadline.aborted) onTimeout();
+      try {
+        await promise;
+      } finally {
+        this.#watchers.delete(wake);
+        deadline.removeEventListener("abort", onTimeout);
+      }
+    }
+  }
+
+  events(name: string): readonly LogLine[] {
+    return this.lines.filter(({ event }) => event === name);
+  }
+
+  /** The codes of the failures so far, in order. */
+  failures(): readonly string[] {
+    return this.lines
+      .filter(({ event }) => event.endsWith(".failed") && event !== "twin.failed")
+      .map(({ error }) => String(error?.code));
+  }
+
+  async connected(): Promise<void> {
+    await this.until(
+      () => this.health.at(-1)?.at === "connected",
+      "the agent connected and applied the twin",
+    );
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+
+  #serviceManager() {
+    return {
+      ready: () => {
+        this.isReady = true;
+      },
+      status: nothing,
+      watchdog: nothing,
+      reloading: nothing,
+      stopping: nothing,
+      extendStart: nothing,
+      settled: async () => {},
+      watchdogMs: undefined,
+    };
+  }
+
+  #tell(): void {
+    for (const wake of this.#watchers) wake();
+  }
+}
