@@ -4,7 +4,7 @@ import { bundleFile } from "./bundle-file.ts";
 
 /** `npm run bundle`: the agent as the one file that packages ship, and its source map. */
 const root = join(import.meta.dirname, "..");
-const outfile = join(root, "dist", "latebind.mjs");
+const outfile = join(root, "dist", "latebind.cjs");
 
 const { inputs } = await bundleFile(join(root, "src", "main.ts"), outfile);
 const { size } = await stat(outfile);

@@ -55,7 +55,16 @@ const leftOut: Readonly<Record<string, LeftOut>> = {
   },
   "readable-stream": {
     instead: { node: "node:stream" },
-    because: "mqtt: a copy of Node's streams for other runtimes; READABLE_STREAM=disable does the same when run from source",
+    because:
+      "mqtt: a copy of Node's streams for other runtimes; READABLE_STREAM=disable does the same when run from source",
+  },
+  worker_threads: {
+    instead: { code: "module.exports = { isMainThread: true };" },
+    because: "pino: asks whether it runs in a worker",
+  },
+  "uint8array-extras": {
+    instead: { absent: ["concatUint8Arrays", "uint8ArrayToString"] },
+    because: "conf: for encrypted files; it makes a TextDecoder as soon as it is loaded",
   },
   debug: {
     instead: { code: "module.exports = () => () => {};" },
@@ -69,7 +78,7 @@ export const leaveOut: Plugin = {
   setup(build) {
     const unseen = new Set(Object.keys(leftOut));
     for (const [name, { instead }] of Object.entries(leftOut)) {
-      const filter = new RegExp(`^${RegExp.escape(name)}$`);
+      const filter = new RegExp(`^${name.replaceAll(".", "\\.")}$`);
       build.onResolve({ filter }, () => {
         unseen.delete(name);
         return "node" in instead

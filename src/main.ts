@@ -1,12 +1,12 @@
 #!/usr/bin/env node
 import "./platform/no-buffer-pool.ts";
 import { hostname } from "node:os";
-import { text } from "node:stream/consumers";
 import manifest from "../package.json" with { type: "json" };
 import { runDaemon } from "./agent/daemon.ts";
 import { wire } from "./agent/wire-parts.ts";
-import { runProgram } from "./cli/program.ts";
+import { serviceConfigFile } from "./cli/service-command.ts";
 import type { ConfigSources } from "./config/load.ts";
+import { configSources } from "./config/sources.ts";
 import { openMqttLink } from "./mqtt/mqtt-js-link.ts";
 import { lineOutput } from "./platform/line-output.ts";
 import { createLog } from "./platform/log.ts";
@@ -59,18 +59,30 @@ async function runAgent(sources: ConfigSources): Promise<number> {
   });
 }
 
-process.exitCode = await runProgram(process.argv.slice(2), {
-  io: {
-    stdout: (line) => {
-      process.stdout.write(line);
+async function main(): Promise<void> {
+  process.exitCode = await runCommandLine(process.argv.slice(2));
+}
+
+async function runCommandLine(args: readonly string[]): Promise<number> {
+  const file = serviceConfigFile(args);
+  if (file !== undefined) return runAgent(configSources(file, process.env));
+  const { runProgram } = await import("./cli/program.ts");
+  return runProgram(args, {
+    io: {
+      stdout: (line) => {
+        process.stdout.write(line);
+      },
+      stderr: (line) => {
+        process.stderr.write(line);
+      },
+      readStdin: async () => (await import("node:stream/consumers")).text(process.stdin),
+      isStdinTerminal: process.stdin.isTTY,
+      env: process.env,
     },
-    stderr: (line) => {
-      process.stderr.write(line);
-    },
-    readStdin: async () => text(process.stdin),
-    isStdinTerminal: process.stdin.isTTY,
-    env: process.env,
-  },
-  version,
-  run: runAgent,
-});
+    version,
+    run: runAgent,
+  });
+}
+
+// Not awaited at the top level: the bundle is CommonJS, which starts sooner and has no such await.
+void main();

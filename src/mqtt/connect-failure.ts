@@ -12,6 +12,17 @@ const untrusted: Row = {
   remedy: "operator",
   says: "its certificate comes from an authority that is not trusted here. Check [tls] trust_bundle, or a proxy that intercepts TLS",
 };
+/** A captive portal or a proxy that answers in plain HTTP; it may be gone in a minute. */
+const intercepted: Row = {
+  code: "mqtt/tls-intercepted",
+  remedy: "retry",
+  says: "it does not speak TLS. A captive portal or a proxy may stand in between, or the port is wrong",
+};
+const incompatible: Row = {
+  code: "mqtt/tls-incompatible",
+  remedy: "operator",
+  says: "it and this device agree on no TLS version or cipher. TLS 1.2 or later is needed",
+};
 const validity = (says: string): Row => ({ code: "mqtt/tls-validity", remedy: "operator", says });
 
 /** By the codes of libuv and OpenSSL, never by message text. */
@@ -23,6 +34,12 @@ const rows: Readonly<Record<string, Row>> = {
   ENETUNREACH: unreachable("there is no network"),
   ETIMEDOUT: unreachable("it does not answer"),
   ECONNRESET: unreachable("it closed the connection before it was secure"),
+  EPIPE: unreachable("it closed the connection before it was secure"),
+  ERR_SSL_WRONG_VERSION_NUMBER: intercepted,
+  ERR_SSL_PACKET_LENGTH_TOO_LONG: intercepted,
+  ERR_SSL_UNSUPPORTED_PROTOCOL: incompatible,
+  ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION: incompatible,
+  ERR_SSL_SSLV3_ALERT_HANDSHAKE_FAILURE: incompatible,
   UNABLE_TO_VERIFY_LEAF_SIGNATURE: untrusted,
   UNABLE_TO_GET_ISSUER_CERT: untrusted,
   UNABLE_TO_GET_ISSUER_CERT_LOCALLY: untrusted,
@@ -54,4 +71,22 @@ export function connectFailure(error: unknown, host: string, port: number): Agen
   return new AgentError(row.code, row.remedy, `cannot connect to ${host}:${port}: ${row.says}`, {
     cause: error,
   });
+}
+
+/**
+ * Gives its code to what happens between the handshake and CONNACK. On TLS 1.3 the server's alert comes only now, so a TLS error is
+ * still a failed handshake; what has no code comes from the parser of MQTT.
+ */
+export function unansweredFailure(error: Error | undefined, host: string, port: number): AgentError {
+  const code = systemCode(error);
+  const options = error === undefined ? {} : { cause: error };
+  if (error === undefined || code === "ECONNRESET" || code === "EPIPE") {
+    const message = `${host}:${port} closed the connection before it answered CONNECT`;
+    return new AgentError("mqtt/closed-early", "retry", message, options);
+  }
+  if (code === "") {
+    const message = `${host}:${port} does not speak MQTT. Check the endpoint and the port`;
+    return new AgentError("mqtt/not-mqtt", "retry", message, options);
+  }
+  return connectFailure(error, host, port);
 }

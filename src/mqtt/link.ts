@@ -41,6 +41,7 @@ export type ConnectResult =
 
 /**
  * @throws AgentError `mqtt/name-not-found`, `mqtt/unreachable`, `mqtt/connect-timeout`, `mqtt/tls-failed`,
- *   `mqtt/closed-early` (all retry), `mqtt/tls-untrusted`, `mqtt/tls-wrong-name`, `mqtt/tls-validity` (operator).
+ *   `mqtt/tls-intercepted`, `mqtt/closed-early`, `mqtt/not-mqtt` (all retry), `mqtt/tls-untrusted`, `mqtt/tls-wrong-name`,
+ *   `mqtt/tls-validity`, `mqtt/tls-incompatible` (operator).
  */
 export type OpenLink = (options: LinkOptions, signal: AbortSignal) => Promise<ConnectResult>;

@@ -4,7 +4,7 @@ import type { IClientOptions, MqttClient as Client } from "mqtt";
 import type { TLSSocket } from "node:tls";
 import { untilAborted, within } from "../platform/abort.ts";
 import { AgentError, systemCode } from "../platform/failure.ts";
-import { connectFailure } from "./connect-failure.ts";
+import { unansweredFailure } from "./connect-failure.ts";
 import type { ConnectResult, Link, LinkOptions } from "./link.ts";
 import { openSecureSocket } from "./secure-socket.ts";
 
@@ -25,11 +25,23 @@ export async function openMqttLink(options: LinkOptions, signal: AbortSignal): P
       `${options.host}:${options.port} did not answer within ${options.connectTimeoutMs / 1000} s`,
     );
   const giveUp = new AbortController();
+  const attempt = connect(options, giveUp.signal);
   try {
-    return await within(options.connectTimeoutMs, late, connect(options, giveUp.signal), signal);
+    return await within(options.connectTimeoutMs, late, attempt, signal);
   } catch (error) {
     giveUp.abort(error);
+    void closeLate(attempt);
     throw error;
+  }
+}
+
+/** CONNACK may come in the same moment as the abort: then nobody takes the link any more. */
+async function closeLate(attempt: Promise<ConnectResult>): Promise<void> {
+  try {
+    const result = await attempt;
+    if (result.status === "open") await result.link[Symbol.asyncDispose]();
+  } catch {
+    // The attempt failed, as it was told to.
   }
 }
 
@@ -93,8 +105,7 @@ interface Watch {
 
 /**
  * The mqtt package may report one end as `error` twice and as `close`, and keeps some errors of the socket to itself;
- * the first reason counts. On TLS 1.3 the server's alert comes after the handshake looked finished, so that up to CONNACK every
- * error counts as a failed connect.
+ * the first reason counts.
  */
 function watchForLoss(client: Client, socket: TLSSocket, { host, port }: LinkOptions): Watch {
   const lost = new AbortController();
@@ -110,12 +121,12 @@ function watchForLoss(client: Client, socket: TLSSocket, { host, port }: LinkOpt
     );
   };
   const onError = (error: Error) => {
-    lost.abort(isOpen ? ended(error) : connectFailure(error, host, port));
+    lost.abort(isOpen ? ended(error) : unansweredFailure(error, host, port));
   };
   socket.on("error", onError);
   client.on("error", onError);
   client.on("close", () => {
-    lost.abort(ended());
+    lost.abort(isOpen ? ended() : unansweredFailure(undefined, host, port));
   });
   return {
     lost: lost.signal,

@@ -1,5 +1,5 @@
-import { constants } from "node:fs";
-import { lstat, mkdir, open, readdir, readFile, rename, rm, type FileHandle } from "node:fs/promises";
+import { constants, lstatSync, readdirSync, readFileSync } from "node:fs";
+import { mkdir, open, rename, unlink, type FileHandle } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { systemCode } from "./failure.ts";
 
@@ -24,7 +24,7 @@ export async function writeFileAtomically(
   // A fixed name, so that what a SIGKILL left behind goes with the next write. Removed first and opened with O_EXCL: whatever
   // somebody else laid there is not followed.
   const temporary = join(dirname(path), `.${basename(path)}.latebind-tmp`);
-  await rm(temporary, { force: true });
+  await unlinkIfPresent(temporary);
   try {
     const handle = await open(temporary, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o600);
     try {
@@ -34,10 +34,18 @@ export async function writeFileAtomically(
     }
     await rename(temporary, path);
   } catch (error) {
-    await rm(temporary, { force: true });
+    await unlinkIfPresent(temporary);
     throw error;
   }
   await syncDirectory(dirname(path));
+}
+
+async function unlinkIfPresent(path: string): Promise<void> {
+  try {
+    await unlink(path);
+  } catch (error) {
+    if (systemCode(error) !== "ENOENT") throw error;
+  }
 }
 
 async function fill(
@@ -64,10 +72,12 @@ export async function syncDirectory(path: string): Promise<void> {
   }
 }
 
+// Small local files are read at once: handing each to a thread and waiting for it takes many times longer than reading it.
+
 /** The file's bytes, or undefined where there is no such file. Other errors are thrown. */
 export async function readIfPresent(path: string): Promise<Buffer | undefined> {
   try {
-    return await readFile(path);
+    return readFileSync(path);
   } catch (error) {
     if (systemCode(error) === "ENOENT") return undefined;
     throw error;
@@ -77,7 +87,7 @@ export async function readIfPresent(path: string): Promise<Buffer | undefined> {
 /** Names in a folder, sorted by their bytes; none where there is no such folder. Other errors are thrown. */
 export async function listDirectory(path: string): Promise<readonly string[]> {
   try {
-    return (await readdir(path)).toSorted();
+    return readdirSync(path).toSorted();
   } catch (error) {
     if (systemCode(error) === "ENOENT") return [];
     throw error;
@@ -91,7 +101,7 @@ export async function describePath(
   { readonly kind: "file" | "directory" | "other"; readonly mode: number; readonly uid: number } | undefined
 > {
   try {
-    const stat = await lstat(path);
+    const stat = lstatSync(path);
     const kind = stat.isFile() ? "file" : stat.isDirectory() ? "directory" : "other";
     return { kind, mode: stat.mode & 0o7777, uid: stat.uid };
   } catch (error) {

@@ -1,5 +1,4 @@
-import { constants } from "node:fs";
-import { open } from "node:fs/promises";
+import { closeSync, constants, fstatSync, openSync, readFileSync } from "node:fs";
 import { systemCode } from "./failure.ts";
 
 /** What came of reading a file that must be private; everything but `read` is for the caller to explain. */
@@ -24,19 +23,22 @@ const openFlags = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY
  * (systemd.exec(5), LoadCredential), so only the bits for others count there.
  */
 export async function readPrivateFile(path: string, isCredential = false): Promise<PrivateFile> {
+  let descriptor: number | undefined;
   try {
-    await using handle = await open(path, openFlags);
-    const stat = await handle.stat();
+    descriptor = openSync(path, openFlags);
+    const stat = fstatSync(descriptor);
     if (!stat.isFile() || stat.size > maxBytes) return { status: "not-a-file" };
     const mode = stat.mode & 0o777;
     if ((mode & (isCredential ? 0o007 : 0o077)) !== 0) return { status: "too-open", mode };
     if (stat.uid !== 0 && stat.uid !== process.getuid?.()) return { status: "foreign-owner", uid: stat.uid };
-    return { status: "read", content: await handle.readFile() };
+    return { status: "read", content: readFileSync(descriptor) };
   } catch (error) {
     const code = systemCode(error);
     if (code === "ENOENT" || code === "ENOTDIR") return { status: "missing" };
     if (code === "ENXIO") return { status: "not-a-file" }; // a socket
     if (code === "") throw error;
     return { status: "unreadable", systemCode: code };
+  } finally {
+    if (descriptor !== undefined) closeSync(descriptor);
   }
 }

@@ -1,4 +1,4 @@
-import { readFile } from "node:fs/promises";
+import { readFileSync } from "node:fs";
 import { AgentError, systemCode } from "./failure.ts";
 
 /**
@@ -8,7 +8,7 @@ import { AgentError, systemCode } from "./failure.ts";
 export async function readTrustedRoots(path: string): Promise<string> {
   let content: string;
   try {
-    content = await readFile(path, "utf8");
+    content = readFileSync(path, "utf8");
   } catch (error) {
     throw new AgentError(
       "platform/trust-bundle",

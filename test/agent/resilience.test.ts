@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { existsSync, readdirSync, rmSync, truncateSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync, truncateSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { startCloud, type Cloud } from "../cloud/cloud.ts";
@@ -40,6 +40,15 @@ function connects(gateway: Gateway, endpoint: string): number {
       (event) =>
         event.kind === "connect" && event.endpoint === endpoint && event.clientId === gateway.registrationId,
     ).length;
+}
+
+function stateFiles(gateway: Gateway, prefix: string): readonly string[] {
+  return readdirSync(gateway.stateDirectory).filter((name) => name.startsWith(prefix));
+}
+
+function generation(gateway: Gateway, name: string): number {
+  const text = readFileSync(join(gateway.stateDirectory, name), "utf8");
+  return Number(/"generation":(\d+)/.exec(text)?.[1]);
 }
 
 /** Jumps from one wake-up of the agent to the next until the simulated time is over; returns the waits of its back-off. */
@@ -118,20 +127,32 @@ test("without any network the last known desired state is in force and the agent
   expect(gateway.lastHealth).toMatch(/^not connected: cannot connect to .*: the port is closed/);
 });
 
-test("what a kill broke off is finished at the next start, before any network", async () => {
+test("damaged memory is set aside and told, and everything is applied once more", async () => {
   await using gateway = await startConnected();
   await gateway.stop();
-  // As if the power had gone between the memory of the wish and the file: the memory says unfinished, the file is missing.
   rmSync(gateway.siteFile);
-  for (const name of readdirSync(gateway.stateDirectory).filter((file) => file.startsWith("device."))) {
-    truncateSync(join(gateway.stateDirectory, name), 10);
-  }
+  for (const name of stateFiles(gateway, "device.")) truncateSync(join(gateway.stateDirectory, name), 10);
   gateway.health.length = 0;
   await gateway.start();
   await gateway.connected();
   expect(gateway.site()).toEqual({ name: "Hall 7" });
   expect(gateway.events("platform.state-damaged").length).toBeGreaterThan(0);
-  expect(readdirSync(gateway.stateDirectory).some((file) => file.includes("damaged"))).toBe(true);
+  expect(stateFiles(gateway, "device.").some((file) => file.includes("damaged"))).toBe(true);
+});
+
+test("when the newest assignment is damaged the older generation serves, without asking DPS", async () => {
+  await using gateway = await startConnected();
+  await gateway.stop();
+  const asked = connects(gateway, "dps");
+  const [newest = ""] = stateFiles(gateway, "assignment.").toSorted(
+    (one, other) => generation(gateway, other) - generation(gateway, one),
+  );
+  truncateSync(join(gateway.stateDirectory, newest), 40);
+  gateway.health.length = 0;
+  await gateway.start();
+  await gateway.connected();
+  expect(connects(gateway, "dps")).toBe(asked);
+  expect(gateway.events("platform.state-damaged")).toHaveLength(1);
 });
 
 test("a changed ID scope leads to DPS, and while DPS refuses it the old hub goes on serving", async () => {
@@ -202,7 +223,7 @@ test("two devices with one identity do not throw each other off without end", as
   expect(connects(gateway, "test")).toBe(before);
 });
 
-test("a hub that is full or busy is no reason to ask DPS, however often it says so", async () => {
+test("a hub that cannot be reached is no reason to ask DPS, not even after half an hour", async () => {
   const clock = new ManualClock();
   await using gateway = await startConnected(clock);
   const asked = connects(gateway, "dps");

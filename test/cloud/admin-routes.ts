@@ -1,5 +1,6 @@
 import * as v from "valibot";
 import { CloudError } from "./cloud-error.ts";
+import { dpsAdminRoutes } from "./dps-admin-routes.ts";
 import {
   parse,
   parseEnrollment,
@@ -49,6 +50,7 @@ export function adminRoutes(subject: AdminSubject): readonly AdminRoute[] {
   const routes = [
     ...cloudRoutes(subject),
     ...enrollmentRoutes(subject.levers),
+    ...dpsAdminRoutes(subject.levers),
     ...hubRoutes(subject.levers),
     ...twinRoutes(subject.levers),
   ];

@@ -1,7 +1,11 @@
 import { randomBytes, randomInt } from "node:crypto";
 import { serveAdminApi } from "./admin-api.ts";
 import { clientCertificates } from "./client-certificates.ts";
+import { CaCertificates } from "./ca-certificates.ts";
 import { createAuthority, type CertificateAuthority } from "./certificates.ts";
+import { CredentialPolicies } from "./credential-policies.ts";
+import type { ProvisioningPace } from "./dps-operations.ts";
+import { serveDpsOverHttps } from "./dps-over-https.ts";
 import { serveDpsOverMqtt } from "./dps-over-mqtt.ts";
 import { Enrollments } from "./enrollments.ts";
 import { createDiversion } from "./fault-connection.ts";
@@ -12,9 +16,10 @@ import { serveHubOverMqtt } from "./hub-over-mqtt.ts";
 import { createHttpsFront, nothingOverHttps, type HttpsService } from "./https-front.ts";
 import { Journal, type CloudEvent } from "./journal.ts";
 import { Levers, type EndpointInfo, type EndpointPlace } from "./levers.ts";
+import { LinkedHubs } from "./linked-hubs.ts";
 import { createMqttFront } from "./mqtt-front.ts";
 import type { MqttService } from "./mqtt-service.ts";
-import { Registrations, type ProvisioningPace } from "./registrations.ts";
+import { Registrations } from "./registrations.ts";
 import { ServerClock } from "./server-clock.ts";
 import { listenTls, type TlsEndpoint } from "./tls-endpoint.ts";
 
@@ -84,21 +89,37 @@ export async function startCloud(options: CloudOptions = {}): Promise<Cloud> {
   const pace: ProvisioningPace = {
     pollAfterSeconds: options.pollAfterSeconds ?? 3,
     assigningAnswers: options.assigningAnswers ?? 1,
+    waitingStatus: "assigning",
     pollsPer10Seconds: 5,
+    registersPerMinute: 1000,
+    operationLifetimeSeconds: 3600,
   };
   const hubs = new Map<string, Hub>();
   const hubNames = options.hubs ?? ["test", "production"];
   const enrollments = new Enrollments(() => hubNames[0] ?? "");
-  const registrations = new Registrations({ enrollments, hubs, clock, pace });
+  const linkedHubs = new LinkedHubs(hubs);
+  const caCertificates = new CaCertificates();
+  const credentialPolicies = new CredentialPolicies(() => clock.now());
+  const registrations = new Registrations({
+    enrollments,
+    caCertificates,
+    credentialPolicies,
+    hubs: linkedHubs,
+    clock,
+    pace,
+  });
+  parts.defer(() => registrations.stop());
   const servers = parts.use(new AsyncDisposableStack());
   const { port = 8883, httpsPort } = options;
   const desk = new FaultDesk(journal, options.faultSeed);
   const ground = { authority, journal, desk, port, httpsPort, servers };
   const endpoints = new Map<string, EndpointPlace>();
 
-  const dpsService = serveDpsOverMqtt({ idScope, registrations, journal, clock });
+  const dpsParts = { idScope, registrations, journal, clock };
+  const dpsService = serveDpsOverMqtt(dpsParts);
+  const dpsOverHttps = serveDpsOverHttps(dpsParts);
   const network = await openFirst(options.network, async (candidate) => {
-    endpoints.set("dps", await open(ground, "dps", candidate, 1, dpsService));
+    endpoints.set("dps", await open(ground, "dps", candidate, 1, dpsService, dpsOverHttps));
   });
   const tokenGraceMs = (options.tokenGraceSeconds ?? 600) * 1000;
   let lastPlace = 1;
@@ -114,6 +135,9 @@ export async function startCloud(options: CloudOptions = {}): Promise<Cloud> {
 
   const levers = new Levers({
     enrollments,
+    caCertificates,
+    credentialPolicies,
+    linkedHubs,
     registrations,
     hubs,
     endpoints,

@@ -1,8 +1,9 @@
 import type { DpsAnswer } from "./dps-answer.ts";
+import { customPayload, summarize } from "./dps-journal.ts";
+import { isKnownApiVersion, tokenObjection, type Login } from "./dps-login.ts";
 import type { Journal } from "./journal.ts";
-import { isJsonObject, parseJson, type JsonValue } from "./json.ts";
 import type { ClientLine, ConnectRequest, Conversation, MqttService } from "./mqtt-service.ts";
-import type { Login, Registrations } from "./registrations.ts";
+import type { Registrations } from "./registrations.ts";
 import { parseSasToken } from "./sas-token.ts";
 import type { ServerClock } from "./server-clock.ts";
 
@@ -13,8 +14,6 @@ interface DpsOverMqttOptions {
   readonly clock: ServerClock;
 }
 
-/** Versions that today's SDKs and the documentation name. */
-const apiVersions = new Set(["2019-03-31", "2021-06-01", "2021-11-01-preview", "2025-07-01-preview"]);
 const answers = "$dps/registrations/res/#";
 const registerTopic = /^\$dps\/registrations\/PUT\/iotdps-register\/\?(.+)$/;
 const pollTopic = /^\$dps\/registrations\/GET\/iotdps-get-operationstatus\/\?(.+)$/;
@@ -34,7 +33,7 @@ export function serveDpsOverMqtt(options: DpsOverMqttOptions): MqttService {
 /** What can be told wrong without knowing the enrollments; a wrong key shows only in the answer to the register call. */
 function readLogin(
   idScope: string,
-  { clientId, username, password }: ConnectRequest,
+  { clientId, username, password, certificates }: ConnectRequest,
   nowMs: number,
 ): Login | { readonly because: string } {
   const [, scope, registrationId = "", query = ""] =
@@ -45,18 +44,16 @@ function readLogin(
     return { because: "client ID differs from the user name's registration ID" };
   }
   const apiVersion = new URLSearchParams(query).get("api-version") ?? "";
-  if (!apiVersions.has(apiVersion)) return { because: `unknown api-version "${apiVersion}"` };
-  if (password === undefined) return { because: "no password" };
+  if (!isKnownApiVersion(apiVersion)) return { because: `unknown api-version "${apiVersion}"` };
+  const login = { registrationId, apiVersion, transport: "mqtt" } as const;
+  if (password === undefined || password === "") {
+    if (certificates.length > 0) return { ...login, proof: { by: "certificate", chain: certificates } };
+    return { because: "neither a password nor a client certificate" };
+  }
   const token = parseSasToken(password);
-  if ("malformed" in token) return { because: `token ${token.malformed}` };
-  if (token.keyName !== undefined && token.keyName !== "registration") {
-    return { because: "token names another key" };
-  }
-  if (token.resource.toLowerCase() !== `${scope}/registrations/${registrationId}`.toLowerCase()) {
-    return { because: "token for another resource" };
-  }
-  if (token.expiresAtMs <= nowMs) return { because: "token expired" };
-  return { registrationId, token };
+  const because = tokenObjection(token, scope, registrationId, nowMs);
+  if (because !== undefined || "malformed" in token) return { because: because ?? "token malformed" };
+  return { ...login, proof: { by: "token", token } };
 }
 
 function converse(
@@ -65,6 +62,13 @@ function converse(
   line: ClientLine,
 ): Conversation {
   const seen = { endpoint: "dps", clientId: line.clientId };
+
+  async function register(rid: string, body: string): Promise<void> {
+    const answer = await registrations.register(login, body);
+    journal.record({ ...seen, kind: "register", ...summarize(answer), ...customPayload(body) });
+    send(line, rid, answer);
+  }
+
   return {
     filters: [answers],
     acceptsTopic: (topic) => {
@@ -79,14 +83,11 @@ function converse(
       if (registerQuery === undefined) {
         const operationId = percentDecoded(parameter(query, "operationId") ?? "");
         const answer = registrations.poll(login, operationId);
-        journal.record({ ...seen, kind: "poll", operationId, ...summary(answer) });
+        journal.record({ ...seen, kind: "poll", operationId, ...summarize(answer) });
         send(line, rid, answer);
         return;
       }
-      const body = payload.toString();
-      const answer = registrations.register(login, body);
-      journal.record({ ...seen, kind: "register", ...summary(answer), ...customPayload(body) });
-      send(line, rid, answer);
+      void register(rid, payload.toString());
     },
     closed() {
       // Nothing of a DPS session outlives its connection.
@@ -98,27 +99,6 @@ function converse(
 function send(line: ClientLine, rid: string, { status, body, retryAfterSeconds }: DpsAnswer): void {
   const retryAfter = retryAfterSeconds === undefined ? "" : `&retry-after=${retryAfterSeconds}`;
   line.send(answers, `$dps/registrations/res/${status}/?$rid=${rid}${retryAfter}`, JSON.stringify(body));
-}
-
-function summary({ status, body }: DpsAnswer): {
-  readonly status: number;
-  readonly errorCode?: number;
-  readonly registrationStatus?: string;
-} {
-  const state = isJsonObject(body["registrationState"]) ? body["registrationState"] : body;
-  const errorCode = state["errorCode"];
-  const registrationStatus = body["status"];
-  return {
-    status,
-    ...(typeof errorCode === "number" ? { errorCode } : {}),
-    ...(typeof registrationStatus === "string" ? { registrationStatus } : {}),
-  };
-}
-
-function customPayload(body: string): { readonly payload?: JsonValue } {
-  const request = parseJson(body);
-  const payload = isJsonObject(request) ? request["payload"] : undefined;
-  return payload === undefined ? {} : { payload };
 }
 
 /** The literal text of one parameter: a request ID goes back as it came. */

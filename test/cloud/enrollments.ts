@@ -6,43 +6,38 @@ import {
   parseGroupChange,
   type EnrollmentChange,
   type EnrollmentSpec,
+  type GroupAttestation,
   type GroupChange,
   type GroupSpec,
+  type IndividualAttestation,
 } from "./enrollment-spec.ts";
 import { createKey, type DeviceKeys } from "./hub.ts";
 import type { JsonValue } from "./json.ts";
-import { deriveKey, isSignedWith, type SasToken } from "./sas-token.ts";
 import type { InitialTwin } from "./twin.ts";
 
 interface Settings extends DeviceKeys {
+  readonly allocationPolicy: "static" | "hashed" | "geoLatency" | "custom";
   /** A hub's name; absent when none is linked. */
   readonly hub?: string;
+  readonly hubs?: readonly string[];
+  readonly webhookUrl?: string;
   readonly enabled: boolean;
   readonly initialTwin: InitialTwin;
   readonly reprovisionPolicy: "migrate" | "reset" | "never";
   readonly payload?: JsonValue;
+  readonly credentialPolicy?: string;
 }
 
 export interface Enrollment extends Settings {
   readonly registrationId: string;
   readonly deviceId: string;
+  readonly attestation: IndividualAttestation;
 }
 
 export interface EnrollmentGroup extends Settings {
   readonly groupId: string;
+  readonly attestation: GroupAttestation;
 }
-
-/** What one device gets, whether it was enrolled by itself or through a group. */
-export interface Entitlement extends Settings {
-  readonly registrationId: string;
-  readonly deviceId: string;
-  readonly groupId?: string;
-}
-
-type Match =
-  | { readonly found: "entitlement"; readonly entitlement: Entitlement }
-  | { readonly found: "wrong-key" }
-  | { readonly found: "nothing" };
 
 /** Who may register. Registration IDs are looked up without regard to case, an individual enrollment before any group. */
 export class Enrollments {
@@ -58,14 +53,23 @@ export class Enrollments {
     return [...this.#individuals.values()];
   }
 
+  find(registrationId: string): Enrollment | undefined {
+    return this.#individuals.get(registrationId.toLowerCase());
+  }
+
   get(registrationId: string): Enrollment {
-    return found(this.#individuals.get(registrationId.toLowerCase()), `enrollment ${registrationId}`);
+    return found(this.find(registrationId), `enrollment ${registrationId}`);
   }
 
   /** Creates or replaces; keys that are left out are made. @throws CloudError 400 */
   put(spec: EnrollmentSpec): Enrollment {
-    const { registrationId, deviceId = registrationId, ...settings } = parseEnrollment(spec);
-    const enrollment = { registrationId, deviceId, ...this.#complete(settings) };
+    const { registrationId, deviceId = registrationId, attestation, ...settings } = parseEnrollment(spec);
+    const enrollment: Enrollment = {
+      registrationId,
+      deviceId,
+      attestation: attestation ?? { type: "symmetricKey" },
+      ...this.#complete(settings),
+    };
     this.#individuals.set(registrationId.toLowerCase(), enrollment);
     return enrollment;
   }
@@ -73,7 +77,7 @@ export class Enrollments {
   /** Changes what is named and leaves the rest. @throws CloudError 400, 404 */
   change(registrationId: string, change: EnrollmentChange): Enrollment {
     const old = this.get(registrationId);
-    return this.put({ ...old, hub: old.hub ?? null, ...parseEnrollmentChange(change) });
+    return this.put({ ...revise(old), ...parseEnrollmentChange(change) });
   }
 
   delete(registrationId: string): void {
@@ -90,15 +94,19 @@ export class Enrollments {
   }
 
   putGroup(spec: GroupSpec): EnrollmentGroup {
-    const { groupId, ...settings } = parseGroup(spec);
-    const group = { groupId, ...this.#complete(settings) };
+    const { groupId, attestation, ...settings } = parseGroup(spec);
+    const group: EnrollmentGroup = {
+      groupId,
+      attestation: attestation ?? { type: "symmetricKey" },
+      ...this.#complete(settings),
+    };
     this.#groups.set(groupId.toLowerCase(), group);
     return group;
   }
 
   changeGroup(groupId: string, change: GroupChange): EnrollmentGroup {
     const old = this.group(groupId);
-    return this.putGroup({ ...old, hub: old.hub ?? null, ...parseGroupChange(change) });
+    return this.putGroup({ ...revise(old), ...parseGroupChange(change) });
   }
 
   deleteGroup(groupId: string): void {
@@ -106,40 +114,35 @@ export class Enrollments {
     this.#groups.delete(groupId.toLowerCase());
   }
 
-  /**
-   * Who is it that signed this token? With groups around, an unknown device and a wrong key look the same: `wrong-key`.
-   * Group keys are derived from the registration ID as the device spells it.
-   */
-  match(registrationId: string, token: SasToken): Match {
-    const individual = this.#individuals.get(registrationId.toLowerCase());
-    if (individual !== undefined) {
-      const isGenuine =
-        isSignedWith(token, individual.primaryKey) || isSignedWith(token, individual.secondaryKey);
-      return isGenuine ? { found: "entitlement", entitlement: individual } : { found: "wrong-key" };
-    }
-    for (const group of this.#groups.values()) {
-      const primaryKey = deriveKey(group.primaryKey, registrationId);
-      const secondaryKey = deriveKey(group.secondaryKey, registrationId);
-      if (isSignedWith(token, primaryKey) || isSignedWith(token, secondaryKey)) {
-        const entitlement = { ...group, registrationId, deviceId: registrationId, primaryKey, secondaryKey };
-        return { found: "entitlement", entitlement };
-      }
-    }
-    return { found: this.#groups.size === 0 ? "nothing" : "wrong-key" };
-  }
-
   #complete(settings: GroupChange): Settings {
     const hub = settings.hub === undefined ? this.#defaultHub() : settings.hub;
+    const { hubs, webhookUrl, payload, credentialPolicy } = settings;
     return {
       primaryKey: settings.primaryKey ?? createKey(),
       secondaryKey: settings.secondaryKey ?? createKey(),
+      allocationPolicy: settings.allocationPolicy ?? "static",
       ...(hub === null ? {} : { hub }),
+      ...(hubs === undefined ? {} : { hubs }),
+      ...(webhookUrl === undefined ? {} : { webhookUrl }),
       enabled: settings.enabled ?? true,
       initialTwin: settings.initialTwin ?? {},
       reprovisionPolicy: settings.reprovisionPolicy ?? "migrate",
-      ...(settings.payload === undefined ? {} : { payload: settings.payload }),
+      ...(payload === undefined ? {} : { payload }),
+      ...(credentialPolicy === undefined ? {} : { credentialPolicy }),
     };
   }
+}
+
+/** What is stored, as one would specify it. */
+function revise<T extends Settings>({
+  hub,
+  hubs,
+  ...rest
+}: T): Omit<T, "hub" | "hubs"> & {
+  readonly hub: string | null;
+  readonly hubs?: string[];
+} {
+  return { ...rest, hub: hub ?? null, ...(hubs === undefined ? {} : { hubs: [...hubs] }) };
 }
 
 function found<T>(value: T | undefined, what: string): T {

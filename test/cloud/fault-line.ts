@@ -66,11 +66,12 @@ export function layFaultLine({ stream, watch, reset }: FaultLineOptions): Duplex
   };
 
   stream.on("data", (chunk: Buffer) => take("fromDevice", chunk));
+  // The broker reads what came before the end, however the end came.
   stream.once("end", () => lanes.fromDevice.afterwards(() => line.push(null)));
-  stream.once("error", (error) => line.destroy(error));
+  stream.on("error", () => {});
   stream.once("close", () => {
     ended.abort();
-    line.destroy();
+    lanes.fromDevice.afterwards(() => line.push(null));
   });
   return line;
 
@@ -138,7 +139,7 @@ export function layFaultLine({ stream, watch, reset }: FaultLineOptions): Duplex
   }
 
   function drop(how: "close" | "reset"): void {
-    lanes.fromDevice.mute();
+    lanes.fromDevice.afterwards(() => lanes.fromDevice.mute());
     lanes.toDevice.afterwards(() => {
       lanes.toDevice.mute();
       if (how === "reset") reset();

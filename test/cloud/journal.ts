@@ -35,6 +35,20 @@ export type CloudEvent = { readonly seq: number; readonly atMs: number; readonly
       readonly errorCode?: number;
       readonly registrationStatus?: string;
     }
+  | {
+      readonly kind: "lookup";
+      readonly clientId: string;
+      readonly status: number;
+      readonly errorCode?: number;
+      readonly registrationStatus?: string;
+    }
+  | {
+      readonly kind: "https";
+      readonly method: string;
+      /** Without its query. */
+      readonly path: string;
+      readonly status: number;
+    }
   | { readonly kind: "twin-get"; readonly clientId: string; readonly status: number }
   | {
       readonly kind: "twin-patch";

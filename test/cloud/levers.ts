@@ -1,10 +1,14 @@
 import * as v from "valibot";
+import type { CaCertificateInfo, CaCertificates } from "./ca-certificates.ts";
 import { CloudError } from "./cloud-error.ts";
+import type { CredentialPolicies } from "./credential-policies.ts";
+import type { LinkedHubs } from "./linked-hubs.ts";
 import { parse } from "./enrollment-spec.ts";
 import type { Enrollment, Enrollments } from "./enrollments.ts";
 import type { DeviceAuth, DeviceKeys, Hub, Telemetry } from "./hub.ts";
 import type { JsonObject } from "./json.ts";
-import type { ProvisioningPace, Registrations } from "./registrations.ts";
+import type { ProvisioningPace } from "./dps-operations.ts";
+import type { Registrations } from "./registrations.ts";
 import { decodeBase64 } from "./sas-token.ts";
 import type { ServerClock } from "./server-clock.ts";
 import type { TlsEndpoint } from "./tls-endpoint.ts";
@@ -25,6 +29,9 @@ export type DeviceInfo = DeviceAuth & { readonly deviceId: string; readonly enab
 
 interface LeversOptions {
   readonly enrollments: Enrollments;
+  readonly caCertificates: CaCertificates;
+  readonly credentialPolicies: CredentialPolicies;
+  readonly linkedHubs: LinkedHubs;
   readonly registrations: Registrations;
   readonly hubs: ReadonlyMap<string, Hub>;
   readonly endpoints: ReadonlyMap<string, EndpointPlace>;
@@ -48,7 +55,10 @@ const wholeNumber = v.pipe(v.number(), v.integer(), v.minValue(0));
 const paceChange = v.strictObject({
   pollAfterSeconds: v.optional(wholeNumber),
   assigningAnswers: v.optional(wholeNumber),
+  waitingStatus: v.optional(v.picklist(["assigning", "unassigned"])),
   pollsPer10Seconds: v.optional(wholeNumber),
+  registersPerMinute: v.optional(wholeNumber),
+  operationLifetimeSeconds: v.optional(wholeNumber),
 });
 type PaceChange = v.InferInput<typeof paceChange>;
 
@@ -58,17 +68,29 @@ type PaceChange = v.InferInput<typeof paceChange>;
  */
 export class Levers {
   readonly enrollments: Enrollments;
+  readonly caCertificates: CaCertificates;
+  readonly credentialPolicies: CredentialPolicies;
+  /** How far each hub is said to be, and whether DPS may assign to it. */
+  readonly linkedHubs: LinkedHubs;
   readonly #options: LeversOptions;
 
   constructor(options: LeversOptions) {
     this.#options = options;
     this.enrollments = options.enrollments;
+    this.caCertificates = options.caCertificates;
+    this.credentialPolicies = options.credentialPolicies;
+    this.linkedHubs = options.linkedHubs;
   }
 
   /** Points an individual enrollment at another hub; it takes effect at the device's next register call. */
   moveEnrollment(registrationId: string, hub: string): Enrollment {
     this.#hub(hub);
     return this.enrollments.change(registrationId, { hub });
+  }
+
+  /** @param proofPem a certificate issued under the CA whose CN is the verification code. */
+  verifyCaCertificate(name: string, proofPem: string): CaCertificateInfo {
+    return this.caCertificates.verify(name, proofPem, this.#options.clock.now());
   }
 
   registrations(): ReturnType<Registrations["list"]> {
@@ -183,11 +205,7 @@ export class Levers {
 
   /** Changes what is named: how soon devices may poll, how often they hear `assigning`, how many polls are too many. */
   setPace(change: PaceChange): Readonly<ProvisioningPace> {
-    const { pollAfterSeconds, assigningAnswers, pollsPer10Seconds } = parse(paceChange, change);
-    const { pace } = this.#options;
-    pace.pollAfterSeconds = pollAfterSeconds ?? pace.pollAfterSeconds;
-    pace.assigningAnswers = assigningAnswers ?? pace.assigningAnswers;
-    pace.pollsPer10Seconds = pollsPer10Seconds ?? pace.pollsPer10Seconds;
+    Object.assign(this.#options.pace, parse(paceChange, change));
     return this.pace();
   }
 

@@ -31,7 +31,13 @@ interface Visit {
   /** Resolved after CONNACK: nothing may be sent earlier. */
   readonly ready: PromiseWithResolvers<void>;
   lastSent: Promise<void>;
+  lastMessageId: number;
+  /** By packet identifier, for what was sent with QoS 1 and has not been acknowledged. */
+  readonly untaken: Map<number, () => void>;
 }
+
+/** Who wants to know about the PUBACK for this payload. */
+const takers = new WeakMap<Buffer, () => void>();
 
 /** The hub waits at most 1767 s for a sign of life, whatever the client's keep-alive says: 1.5 times this. */
 const longestKeepAliveSeconds = 1178;
@@ -53,7 +59,15 @@ export async function createMqttFront({ endpoint, journal, service }: MqttFrontO
       packet.keepalive = asked === 0 ? longestKeepAliveSeconds : Math.min(asked, longestKeepAliveSeconds);
       if (packet.will !== undefined) wills.add(packet.will);
       const ready = Promise.withResolvers<void>();
-      visits.set(client, { packet, granted: new Map(), isAnswered: false, ready, lastSent: ready.promise });
+      visits.set(client, {
+        packet,
+        granted: new Map(),
+        isAnswered: false,
+        ready,
+        lastSent: ready.promise,
+        lastMessageId: 0,
+        untaken: new Map(),
+      });
       callback(null, true);
     },
     authenticate(client, username, password, callback) {
@@ -64,6 +78,7 @@ export async function createMqttFront({ endpoint, journal, service }: MqttFrontO
         username: username ?? "",
         password: password?.toString(),
         willTopic: visit.packet.will?.topic,
+        cleanSession: visit.packet.clean ?? false,
         certificates: shown.get(client) ?? [],
       });
       if (verdict.returnCode !== 0) {
@@ -84,7 +99,7 @@ export async function createMqttFront({ endpoint, journal, service }: MqttFrontO
       if (packet.retain) retained.add(packet);
       packet.retain = false;
       if (packet.qos === 2) callback(new Error("published with QoS 2"));
-      else if (conversation?.acceptsTopic(packet.topic) === true) callback(null);
+      else if (conversation?.acceptsTopic(packet.topic) === true) void admit(conversation, packet, callback);
       else callback(new Error(`published to the unknown topic ${packet.topic}`));
     },
     published(packet, client: Client | null, callback) {
@@ -118,8 +133,16 @@ export async function createMqttFront({ endpoint, journal, service }: MqttFrontO
       }
       callback(null, subscription);
     },
-    // Before CONNACK the broker replays what an earlier connection left unacknowledged: answers of the past.
-    authorizeForward: (client, packet) => (client.connected ? packet : null),
+    authorizeForward(client, packet) {
+      const visit = visits.get(client);
+      // Before CONNACK the broker replays what an earlier connection left unacknowledged: answers of the past.
+      if (visit === undefined || !client.connected) return null;
+      if (packet.qos === 0) return packet;
+      visit.lastMessageId = (visit.lastMessageId % 65_535) + 1;
+      const taken = typeof packet.payload === "string" ? undefined : takers.get(packet.payload);
+      if (taken !== undefined) visit.untaken.set(visit.lastMessageId, taken);
+      return Object.assign(packet, { messageId: visit.lastMessageId });
+    },
   });
 
   function because(client: Client, text: string): void {
@@ -147,7 +170,14 @@ export async function createMqttFront({ endpoint, journal, service }: MqttFrontO
     // Refusals of the service are in the journal before the client hears of them; the broker's own are not.
     if (returnCode < 2) recordConnect(client, returnCode, sessionPresent);
   });
-  broker.on("clientReady", (client) => visits.get(client)?.ready.resolve());
+  broker.on("clientReady", (client) => {
+    const visit = visits.get(client);
+    for (const filter of visit?.granted.keys() ?? []) visit?.conversation?.subscribed?.(filter);
+    visit?.ready.resolve();
+  });
+  broker.on("subscribe", (subscriptions, client) => {
+    for (const { topic } of subscriptions) visits.get(client)?.conversation?.subscribed?.(topic);
+  });
   broker.on("keepaliveTimeout", (client) => because(client, "keep-alive exceeded"));
   broker.on("clientError", (client, error) => because(client, error.message));
   broker.on("unsubscribe", (filters, client) => {
@@ -171,6 +201,7 @@ export async function createMqttFront({ endpoint, journal, service }: MqttFrontO
       shown.set(client, certificates);
       watchPackets(client, (packet) => {
         if (packet.cmd === "disconnect") because(client, "client disconnected");
+        if (packet.cmd === "puback") acknowledge(visits.get(client), packet.messageId ?? 0);
       });
     },
     async close() {
@@ -198,16 +229,38 @@ function watchPackets(client: Client, watch: (packet: InboundPacket) => void): v
 
 interface InboundPacket {
   readonly cmd: string;
+  readonly messageId?: number;
   readonly subscriptions?: readonly { qos: number }[];
+}
+
+function acknowledge(visit: Visit | undefined, messageId: number): void {
+  const taken = visit?.untaken.get(messageId);
+  visit?.untaken.delete(messageId);
+  taken?.();
+}
+
+async function admit(
+  conversation: Conversation,
+  { topic, payload }: { readonly topic: string; readonly payload: string | Buffer },
+  callback: (error?: Error | null) => void,
+): Promise<void> {
+  const say = conversation.admit?.(topic, Buffer.byteLength(payload));
+  // Without waiting where nothing is to be waited for: publishes stay in order.
+  if (say !== undefined && "then" in say) await say;
+  callback(say !== undefined && "because" in say ? new Error(say.because) : null);
 }
 
 function openLine(client: Client, visit: Visit): ClientLine {
   return {
     clientId: client.id,
-    send(filter, topic, payload) {
+    send(filter, topic, payload, taken) {
       const qos = visit.granted.get(filter);
       if (qos === undefined || client.closed) return false;
-      visit.lastSent = sendAfter(visit.lastSent, client, { topic, payload, qos: qos === 0 ? 0 : 1 });
+      // A buffer of its own: the broker copies the message but not this.
+      const bytes = Buffer.from(payload);
+      if (taken !== undefined && qos > 0) takers.set(bytes, taken);
+      visit.lastSent = sendAfter(visit.lastSent, client, { topic, payload: bytes, qos: qos === 0 ? 0 : 1 });
+      if (taken !== undefined && qos === 0) void visit.lastSent.then(taken);
       return true;
     },
     drop(text) {
@@ -221,7 +274,7 @@ function openLine(client: Client, visit: Visit): ClientLine {
 async function sendAfter(
   previous: Promise<void>,
   client: Client,
-  message: { readonly topic: string; readonly payload: string; readonly qos: 0 | 1 },
+  message: { readonly topic: string; readonly payload: Buffer; readonly qos: 0 | 1 },
 ): Promise<void> {
   await previous;
   const { promise, resolve } = Promise.withResolvers<void>();

@@ -1,3 +1,4 @@
+import { constants } from "node:crypto";
 import { createServer as createListener, type Server, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { createServer, type TLSSocket, type TlsOptions } from "node:tls";
@@ -46,6 +47,8 @@ export async function listenTls(options: TlsEndpointOptions): Promise<TlsEndpoin
       key: options.credentials.keyPem,
       minVersion: "TLSv1.2",
       requestCert: true,
+      // A resumed session brings the client's certificate without the chain above it.
+      secureOptions: constants.SSL_OP_NO_TICKET,
       rejectUnauthorized: false,
     };
     const tls = createServer({ ...usual, ...changes }, (secure) => {

@@ -49,20 +49,11 @@ function seenBy(endpoint: string, clientId: string): readonly string[] {
 }
 
 function detailOf(event: CloudEvent): string {
-  switch (event.kind) {
-    case "connect":
-      return String(event.returnCode);
-    case "subscribe":
-      return event.filter;
-    case "register":
-    case "poll":
-      return `${event.status} ${event.errorCode ?? event.registrationStatus ?? ""}`;
-    case "twin-get":
-    case "twin-patch":
-      return String(event.status);
-    default:
-      return "";
-  }
+  if (event.kind === "connect") return String(event.returnCode);
+  if (event.kind === "subscribe") return event.filter;
+  if (event.kind === "register" || event.kind === "poll")
+    return `${event.status} ${event.errorCode ?? event.registrationStatus ?? ""}`;
+  return event.kind === "twin-get" || event.kind === "twin-patch" ? String(event.status) : "";
 }
 
 describe("what the SDK says when the cloud refuses", () => {

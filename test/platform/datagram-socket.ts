@@ -49,6 +49,13 @@ export class DatagramSocket implements AsyncDisposable {
     return lines.slice(1).filter(isMessage);
   }
 
+  /** The first variable that matches, at once or when it comes: `READY=1`. */
+  async says(pattern: RegExp): Promise<string> {
+    const find = (lines: readonly string[]) =>
+      lines.flatMap((line) => line.split("|")).find((text) => pattern.test(text));
+    return find(await this.#until((lines) => find(lines) !== undefined)) ?? "";
+  }
+
   async #until(isEnough: (lines: readonly string[]) => boolean): Promise<readonly string[]> {
     for (;;) {
       const lines = this.#heard.split("\n").slice(0, -1);

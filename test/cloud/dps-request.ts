@@ -1,0 +1,35 @@
+import type { Login } from "./dps-login.ts";
+import { parseTpmKeys, type TpmKeys } from "./dps-tpm.ts";
+import { isJsonObject, parseJson, type JsonValue } from "./json.ts";
+
+/** The body of a register call or a status lookup. */
+export interface DpsRequest {
+  readonly payload?: JsonValue;
+  readonly tpm?: TpmKeys;
+  readonly csr?: string;
+}
+
+/** The documented limit of a message. */
+const longestBody = 96 * 1024;
+
+/**
+ * C# devices send nothing, or a payload without the ID: the ID that counts is the one they logged in with.
+ * @returns undefined when the body makes no sense or names another registration ID.
+ */
+export function parseDpsRequest(login: Login, body: string): DpsRequest | undefined {
+  if (body.trim() === "") return {};
+  if (Buffer.byteLength(body) > longestBody) return undefined;
+  const request = parseJson(body);
+  if (!isJsonObject(request)) return undefined;
+  const { registrationId = login.registrationId, payload, csr } = request;
+  if (typeof registrationId !== "string") return undefined;
+  if (registrationId.toLowerCase() !== login.registrationId.toLowerCase()) return undefined;
+  if (csr !== undefined && typeof csr !== "string") return undefined;
+  const tpm = parseTpmKeys(request["tpm"]);
+  if (tpm === undefined && request["tpm"] !== undefined) return undefined;
+  return {
+    ...(payload === undefined || payload === null ? {} : { payload }),
+    ...(tpm === undefined ? {} : { tpm }),
+    ...(csr === undefined ? {} : { csr }),
+  };
+}
