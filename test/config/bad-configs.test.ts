@@ -52,29 +52,28 @@ const badValues: readonly Case[] = [
   [
     "the key itself",
     `${scope}key = "${groupKey}"`,
-    "config.toml:2: key: expected a key URI, file:NAME or file:/PATH, found 88 characters without file: in front (not shown: they may be a key). Fix: put the key into the file device.key with mode 0600 beside this one and delete the line; a key that was pasted here is no longer secret, so regenerate it in Azure.",
+    "config.toml:2: key: expected a key URI, file:NAME, file:/PATH or pkcs11:…, found 88 characters without file: in front (not shown: they may be a key). Fix: put the key into the file device.key with mode 0600 beside this one and delete the line; a key that was pasted here is no longer secret, so regenerate it in Azure.",
   ],
   [
     "a key file without its scheme",
     `${scope}key = "device.key"`,
-    'config.toml:2: key: expected a key URI, file:NAME or file:/PATH, found "device.key". Fix: write "file:device.key".',
+    'config.toml:2: key: expected a key URI, file:NAME, file:/PATH or pkcs11:…, found "device.key". Fix: write "file:device.key".',
   ],
   [
     "a key file by a relative path",
     `${scope}key = "file:../device.key"`,
-    'config.toml:2: key: expected a key URI, file:NAME or file:/PATH, found a "file:" URI with a path that is neither a plain name nor absolute. Fix: write "file:device.key" or "file:/run/secrets/device.key".',
+    'config.toml:2: key: expected a key URI, file:NAME, file:/PATH or pkcs11:…, found a "file:" URI with a path that is neither a plain name nor absolute. Fix: write "file:device.key" or "file:/run/secrets/device.key".',
   ],
-  ["a PKCS#11 key", `${scope}key = "pkcs11:token=gateway;object=device"`, noKeyYet("PKCS#11")],
   ["a TPM key", `${scope}key = "tpm2:"`, noKeyYet("TPM 2.0")],
   [
     "a PIN in the key URI",
     `${scope}key = "pkcs11:token=gateway?pin-value=123456"`,
-    'config.toml:2: key: expected a key URI, file:NAME or file:/PATH, found a "pkcs11:" URI with the PIN in it (pin-value). Fix: take pin-value out and change the PIN, it is no longer secret; this version has no PKCS#11 keys yet, use file:.',
+    'config.toml:2: key: expected a key URI, file:NAME, file:/PATH or pkcs11:…, found a "pkcs11:" URI with the PIN in it (pin-value). Fix: take pin-value out and change the PIN, it is no longer secret; put the new one into a file with mode 0600 and name it by pin-source=file:NAME.',
   ],
   [
     "a key URI of another scheme",
     `${scope}key = "https://vault/key"`,
-    'config.toml:2: key: expected a key URI, file:NAME or file:/PATH, found the scheme "https". Fix: use file: with the name of a key file.',
+    'config.toml:2: key: expected a key URI, file:NAME, file:/PATH or pkcs11:…, found the scheme "https". Fix: use file: with the name of a key file, or pkcs11: with a token and a key.',
   ],
   [
     "an endpoint written as a URL, port 0 and a word as API version",
