@@ -42,7 +42,7 @@ export function wire(config: Config, around: Surroundings): Parts {
   return {
     config,
     version: around.version,
-    openIdentity: async () => openIdentity(config, around.hostName),
+    openIdentity: async () => openIdentity(config, around.hostName, around.clock.now()),
     openLink: around.openLink,
     trustedRoots: async () => readTrustedRoots(config.tls.trustBundle),
     assignments: openStore(stateDirectory, "assignment", parseAssignments, log),

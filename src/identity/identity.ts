@@ -21,6 +21,11 @@ export interface Key {
   hmac(data: Uint8Array, signal: AbortSignal): Promise<Uint8Array>;
 }
 
+/** A symmetric key and what `Identity` says of it. */
+export interface OpenHmacKey extends Pick<Identity, "credentialDigest" | "custody" | "warnings"> {
+  readonly key: Key;
+}
+
 /** A private key that TLS can use. Disposing it makes later handshakes fail and keeps open connections. */
 export interface TlsIdentityKey extends Disposable {
   /** SubjectPublicKeyInfo in DER: the one that the certificate has to hold. */

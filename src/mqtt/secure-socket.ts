@@ -1,24 +1,21 @@
-import { isIP } from "node:net";
-import { connect, type ConnectionOptions, type TLSSocket } from "node:tls";
+import { connect, type TLSSocket } from "node:tls";
 import { untilAborted } from "../platform/abort.ts";
+import { connectFailure, type FailedPeer } from "../platform/connect-failure.ts";
 import { AgentError } from "../platform/failure.ts";
-import { connectFailure } from "./connect-failure.ts";
+import { tlsOptions, type TlsPeer } from "../platform/tls-options.ts";
 
 /**
  * Opens a TLS connection whose server proved the name we asked for, with TLS 1.2 or later.
+ * @param failed how to name the peer when that fails.
  * @throws AgentError as `OpenLink`; the signal's reason when aborted.
  */
 export async function openSecureSocket(
-  host: string,
-  port: number,
-  trustedRoots: string,
+  peer: TlsPeer,
+  failed: FailedPeer,
   signal: AbortSignal,
 ): Promise<TLSSocket> {
   signal.throwIfAborted();
-  const options: ConnectionOptions = { host, port, ca: trustedRoots, minVersion: "TLSv1.2" };
-  // RFC 6066 section 3: an address is not a server name.
-  if (isIP(host) === 0) options.servername = host;
-  const socket = connect(options);
+  const socket = connectTls(peer, failed);
   // MQTT packets leave as several small writes; Nagle's algorithm would hold each back for the peer's delayed ACK, some 40 ms.
   socket.setNoDelay(true);
   const { promise, resolve, reject } = Promise.withResolvers<TLSSocket>();
@@ -30,13 +27,13 @@ export async function openSecureSocket(
       new AgentError(
         "mqtt/closed-early",
         "retry",
-        `${host}:${port} closed the connection before it was secure`,
+        `${peer.host}:${peer.port} closed the connection before it was secure`,
       ),
     );
   };
   // This listener stays: an error without any would end the process before the next owner has its own.
   socket.on("error", (error) => {
-    reject(connectFailure(error, host, port));
+    reject(connectFailure(error, failed));
   });
   socket.once("secureConnect", onSecure).once("close", onClose);
   try {
@@ -46,5 +43,14 @@ export async function openSecureSocket(
     throw error;
   } finally {
     socket.off("secureConnect", onSecure).off("close", onClose);
+  }
+}
+
+/** A key or certificate that OpenSSL cannot use is thrown at once. */
+function connectTls(peer: TlsPeer, failed: FailedPeer): TLSSocket {
+  try {
+    return connect(tlsOptions(peer));
+  } catch (error) {
+    throw connectFailure(error, failed);
   }
 }

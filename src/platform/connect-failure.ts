@@ -1,34 +1,35 @@
-import { AgentError, systemCode, type Remedy } from "../platform/failure.ts";
+import { AgentError, systemCode, type Remedy } from "./failure.ts";
 
 interface Row {
-  readonly code: string;
+  readonly fact: string;
   readonly remedy: Remedy;
   readonly says: string;
 }
 
-const unreachable = (says: string): Row => ({ code: "mqtt/unreachable", remedy: "retry", says });
+const unreachable = (says: string): Row => ({ fact: "unreachable", remedy: "retry", says });
 const untrusted: Row = {
-  code: "mqtt/tls-untrusted",
+  fact: "tls-untrusted",
   remedy: "operator",
   says: "its certificate comes from an authority that is not trusted here. Check [tls] trust_bundle, or a proxy that intercepts TLS",
 };
 /** A captive portal or a proxy that answers in plain HTTP; it may be gone in a minute. */
 const intercepted: Row = {
-  code: "mqtt/tls-intercepted",
+  fact: "tls-intercepted",
   remedy: "retry",
   says: "it does not speak TLS. A captive portal or a proxy may stand in between, or the port is wrong",
 };
 const incompatible: Row = {
-  code: "mqtt/tls-incompatible",
+  fact: "tls-incompatible",
   remedy: "operator",
   says: "it and this device agree on no TLS version or cipher. TLS 1.2 or later is needed",
 };
-const validity = (says: string): Row => ({ code: "mqtt/tls-validity", remedy: "operator", says });
+const validity = (says: string): Row => ({ fact: "tls-validity", remedy: "operator", says });
+const refused = (says: string): Row => ({ fact: "certificate-refused", remedy: "operator", says });
 
 /** By the codes of libuv and OpenSSL, never by message text. */
 const rows: Readonly<Record<string, Row>> = {
-  ENOTFOUND: { code: "mqtt/name-not-found", remedy: "retry", says: "DNS does not know the name" },
-  EAI_AGAIN: { code: "mqtt/name-not-found", remedy: "retry", says: "DNS does not answer" },
+  ENOTFOUND: { fact: "name-not-found", remedy: "retry", says: "DNS does not know the name" },
+  EAI_AGAIN: { fact: "name-not-found", remedy: "retry", says: "DNS does not answer" },
   ECONNREFUSED: unreachable("the port is closed"),
   EHOSTUNREACH: unreachable("there is no route to it"),
   ENETUNREACH: unreachable("there is no network"),
@@ -40,6 +41,18 @@ const rows: Readonly<Record<string, Row>> = {
   ERR_SSL_UNSUPPORTED_PROTOCOL: incompatible,
   ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION: incompatible,
   ERR_SSL_SSLV3_ALERT_HANDSHAKE_FAILURE: incompatible,
+  // RFC 8446 section 6.2. OpenSSL names each alert after the version that brought it; those of SSLv3 are SSL/TLS_… since 3.2.
+  ERR_SSL_SSLV3_ALERT_BAD_CERTIFICATE: refused("it finds this device's certificate bad"),
+  ERR_SSL_SSLV3_ALERT_UNSUPPORTED_CERTIFICATE: refused("it does not take this kind of device certificate"),
+  ERR_SSL_SSLV3_ALERT_CERTIFICATE_REVOKED: refused("this device's certificate is revoked"),
+  ERR_SSL_SSLV3_ALERT_CERTIFICATE_EXPIRED: refused("this device's certificate has expired by its clock"),
+  ERR_SSL_SSLV3_ALERT_CERTIFICATE_UNKNOWN: refused("it does not accept this device's certificate"),
+  ERR_SSL_TLSV1_ALERT_UNKNOWN_CA: refused(
+    "it does not know the authority behind this device's certificate. Check that the intermediates are in the certificate file",
+  ),
+  ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED: refused(
+    "it wants a client certificate. Set certificate in the configuration",
+  ),
   UNABLE_TO_VERIFY_LEAF_SIGNATURE: untrusted,
   UNABLE_TO_GET_ISSUER_CERT: untrusted,
   UNABLE_TO_GET_ISSUER_CERT_LOCALLY: untrusted,
@@ -47,7 +60,7 @@ const rows: Readonly<Record<string, Row>> = {
   DEPTH_ZERO_SELF_SIGNED_CERT: untrusted,
   CERT_UNTRUSTED: untrusted,
   ERR_TLS_CERT_ALTNAME_INVALID: {
-    code: "mqtt/tls-wrong-name",
+    fact: "tls-wrong-name",
     remedy: "operator",
     says: "its certificate was made for another name. Check the endpoint, DNS, or a proxy that intercepts TLS",
   },
@@ -57,36 +70,28 @@ const rows: Readonly<Record<string, Row>> = {
   ),
 };
 
+export interface FailedPeer {
+  /** The room that connects, with which the codes begin: `mqtt`. */
+  readonly room: string;
+  readonly host: string;
+  readonly port: number;
+  /** The client's key, if it has one: what made its signature fail says more than the handshake. */
+  readonly key?: { readonly failure: unknown };
+}
+
 /**
  * Gives a failed connect its code, remedy and sentence. Codes that are not known are retried and keep their number.
  * @see https://nodejs.org/api/tls.html#x509-certificate-error-codes
  */
-export function connectFailure(error: unknown, host: string, port: number): AgentError {
+export function connectFailure(error: unknown, { room, host, port, key }: FailedPeer): AgentError {
   const code = systemCode(error);
-  const row = rows[code] ?? {
-    code: "mqtt/tls-failed",
+  if (code === "ERR_SSL_SIGNER_REFUSED" && key?.failure instanceof AgentError) return key.failure;
+  const row = rows[code.replace("ERR_SSL_SSL/TLS_", "ERR_SSL_SSLV3_")] ?? {
+    fact: "tls-failed",
     remedy: "retry" as const,
     says: `the connection failed${code === "" ? "" : ` (${code})`}`,
   };
-  return new AgentError(row.code, row.remedy, `cannot connect to ${host}:${port}: ${row.says}`, {
+  return new AgentError(`${room}/${row.fact}`, row.remedy, `cannot connect to ${host}:${port}: ${row.says}`, {
     cause: error,
   });
-}
-
-/**
- * Gives its code to what happens between the handshake and CONNACK. On TLS 1.3 the server's alert comes only now, so a TLS error is
- * still a failed handshake; what has no code comes from the parser of MQTT.
- */
-export function unansweredFailure(error: Error | undefined, host: string, port: number): AgentError {
-  const code = systemCode(error);
-  const options = error === undefined ? {} : { cause: error };
-  if (error === undefined || code === "ECONNRESET" || code === "EPIPE") {
-    const message = `${host}:${port} closed the connection before it answered CONNECT`;
-    return new AgentError("mqtt/closed-early", "retry", message, options);
-  }
-  if (code === "") {
-    const message = `${host}:${port} does not speak MQTT. Check the endpoint and the port`;
-    return new AgentError("mqtt/not-mqtt", "retry", message, options);
-  }
-  return connectFailure(error, host, port);
 }
