@@ -38,6 +38,7 @@ class Reload extends Error {
  */
 export async function runDaemon(world: DaemonWorld): Promise<number> {
   const { log, serviceManager, stop } = world;
+  stop.addEventListener("abort", () => serviceManager.stopping(), { once: true });
   let config = await load(world);
   if (config === undefined) return exitCode.config;
   for (;;) {
@@ -54,7 +55,6 @@ export async function runDaemon(world: DaemonWorld): Promise<number> {
     }
   }
   log.notice("agent.stopped");
-  serviceManager.stopping();
   await serviceManager.settled();
   return exitCode.stopped;
 }

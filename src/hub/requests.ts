@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { within } from "../platform/abort.ts";
 import { AgentError } from "../platform/failure.ts";
 import type { Link } from "../mqtt/link.ts";
@@ -14,7 +15,6 @@ const answerTimeoutMs = 30_000;
 /** The twin requests under way on one link, matched with their answers by `$rid`. Dies with its session. */
 export class Requests {
   readonly #waiting = new Map<string, (reply: TwinReply) => void>();
-  #lastRid = 0;
 
   /**
    * Publishes one request and waits for its answer.
@@ -26,8 +26,8 @@ export class Requests {
     body: string,
     signal: AbortSignal,
   ): Promise<TwinReply> {
-    this.#lastRid += 1;
-    const rid = this.#lastRid.toString(16);
+    // Never used before, also in no earlier session: the hub keeps what that one left unacknowledged and delivers it to this one.
+    const rid = randomUUID();
     const { promise, resolve } = Promise.withResolvers<TwinReply>();
     this.#waiting.set(rid, resolve);
     try {

@@ -121,10 +121,13 @@ class Inbox {
   }
 
   async take(...signals: readonly AbortSignal[]): Promise<readonly unknown[]> {
-    if (this.#patches.length === 0) await untilAborted(this.#wake.promise, ...signals);
+    if (this.#patches.length === 0) {
+      // A promise of its own for each wait: on one that lasts, every wait that was given up would stay.
+      this.#wake = Promise.withResolvers();
+      await untilAborted(this.#wake.promise, ...signals);
+    }
     const patches = this.#patches;
     this.#patches = [];
-    this.#wake = Promise.withResolvers();
     return patches;
   }
 }

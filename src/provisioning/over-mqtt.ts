@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { within } from "../platform/abort.ts";
 import { AgentError } from "../platform/failure.ts";
 import type { Secret } from "../platform/secret.ts";
@@ -28,8 +29,8 @@ const answerTimeoutMs = 30_000;
 
 /**
  * Opens the MQTT conversation: connected, and the response filter granted before anything is asked.
- * @throws AgentError `provisioning/not-accepted` (operator) and `provisioning/unavailable` (retry) for a refused CONNECT,
- *   `provisioning/no-answer` (retry), and whatever the link throws.
+ * @throws AgentError `provisioning/not-accepted`, `provisioning/protocol-refused` (operator), `provisioning/unavailable`,
+ *   `provisioning/connack-unknown` (retry) for a refused CONNECT, `provisioning/no-answer` (retry), and whatever the link throws.
  */
 export async function openOverMqtt(
   openLink: OpenLink,
@@ -72,14 +73,13 @@ function conversation(
   waiting: Map<string, (reply: Reply) => void>,
   to: DpsConnection,
 ): RegistrationTransport & AsyncDisposable {
-  let lastRid = 0;
   const ask = async (
     topicFor: (rid: string) => string,
     body: string,
     signal: AbortSignal,
   ): Promise<Reply> => {
-    lastRid += 1;
-    const rid = String(lastRid);
+    // Never used before, also in no earlier conversation: an answer that comes late must find nobody.
+    const rid = randomUUID();
     const answer = Promise.withResolvers<Reply>();
     waiting.set(rid, answer.resolve);
     try {
@@ -110,6 +110,10 @@ function noAnswer(): AgentError {
 function connectRefused(returnCode: number, endpoint: string): AgentError {
   if (returnCode === 3) {
     return new AgentError("provisioning/unavailable", "retry", `DPS at ${endpoint} is busy (CONNACK 3)`);
+  }
+  if (returnCode === 1) {
+    const message = `DPS at ${endpoint} does not speak our MQTT version (CONNACK 1). Check the endpoint`;
+    return new AgentError("provisioning/protocol-refused", "operator", message);
   }
   if (returnCode === 2 || returnCode === 4 || returnCode === 5) {
     return new AgentError(

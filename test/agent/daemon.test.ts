@@ -1,5 +1,15 @@
-import { appendFileSync, readFileSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  chmodSync,
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as nextTurn } from "node:timers/promises";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { startCloud, type Cloud } from "../cloud/cloud.ts";
 import { AgentProcess } from "./agent-process.ts";
@@ -60,9 +70,10 @@ test("SIGTERM drains: the hub hears goodbye and the process ends with 0 within 5
 });
 
 test("SIGTERM in the middle of a command that does not listen ends the process within 5 s all the same", async () => {
-  await using gateway = new Gateway(cloud, {
-    more: 'command = ["/bin/sh", "-c", "trap : TERM; while :; do sleep 1; done"]',
-  });
+  const folder = mkdtempSync(join(tmpdir(), "latebind-test-"));
+  const marker = join(folder, "running");
+  const script = `trap : TERM; echo $$ > ${marker}; while :; do sleep 1; done`;
+  await using gateway = new Gateway(cloud, { more: `command = ["/bin/sh", "-c", "${script}"]` });
   cloud.levers.enrollments.put({
     registrationId: gateway.registrationId,
     primaryKey: gateway.key,
@@ -70,10 +81,15 @@ test("SIGTERM in the middle of a command that does not listen ends the process w
   });
   await using agent = new AgentProcess(gateway);
   await agent.logged("twin.fetched");
+  while (!existsSync(marker)) await nextTurn(20);
   const before = performance.now();
   agent.kill("SIGTERM");
   expect((await agent.exited).code).toBe(0);
   expect(performance.now() - before).toBeLessThan(5_000);
+  expect(agent.lines.at(-1)).toMatchObject({ event: "agent.drain-cut" });
+  // Under systemd the control group ends the stray; here nobody else does.
+  process.kill(-Number(readFileSync(marker, "utf8")), "SIGKILL");
+  rmSync(folder, { recursive: true });
 });
 
 test("SIGHUP with a good configuration takes effect without a restart, and DPS is asked only if it has to be", async () => {
@@ -134,6 +150,34 @@ test("an agent without a network is ready all the same, and its status says what
   );
   agent.kill("SIGTERM");
   expect((await agent.exited).code).toBe(0);
+});
+
+test("without its key the agent is not ready but alive, says what is missing, and heals when the key arrives", async () => {
+  await using gateway = enrolled();
+  const keyFile = join(gateway.folder, "etc", "device.key");
+  rmSync(keyFile);
+  await using socket = await DatagramSocket.open();
+  await using agent = new AgentProcess(gateway, { NOTIFY_SOCKET: socket.path });
+  await socket.says(
+    /^STATUS=not connected: no device key: .*device\.key does not exist.*\[identity\/key-file-missing\]/,
+  );
+  await socket.says(/^EXTEND_TIMEOUT_USEC=\d+$/);
+  expect(await socket.messages(1)).not.toContain("READY=1");
+
+  gateway.writeKey(gateway.key);
+  agent.kill("SIGHUP");
+  await agent.logged("report.accepted");
+  await socket.says(/^STATUS=connected to /);
+  await socket.says(/^READY=1$/);
+});
+
+test("a key file that others may read is refused with the command that mends it", async () => {
+  await using gateway = enrolled();
+  chmodSync(join(gateway.folder, "etc", "device.key"), 0o644);
+  await using agent = new AgentProcess(gateway);
+  const failed = await agent.logged("identity.failed");
+  expect(failed.error).toMatchObject({ code: "identity/key-file-too-open" });
+  expect(failed.error?.message).toMatch(/has mode 0644: others can read the device key\. Run: chmod 0600 /);
 });
 
 test("every line of the log is one event with its priority in front, and holds no secret", async () => {

@@ -1,6 +1,8 @@
-import { readdirSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { startCloud, type Cloud } from "../cloud/cloud.ts";
+import type { CloudEvent } from "../cloud/journal.ts";
 import { Gateway } from "./gateway.ts";
 
 let cloud: Cloud;
@@ -44,6 +46,25 @@ test("a device that knows nothing but its ID scope ends up connected, with its t
   });
   expect(reported.properties["latebind"]).toMatchObject({ __t: "c", version: "0.0.0-test", phase: "online" });
   expect(gateway.isReady).toBe(true);
+});
+
+test("what a custom allocation function is told and answers goes both ways", async () => {
+  await using gateway = new Gateway(cloud, { more: '[provisioning.payload]\nsite = "plant-7"\nline = 2' });
+  cloud.levers.enrollments.put({
+    registrationId: gateway.registrationId,
+    primaryKey: gateway.key,
+    payload: { ring: "canary" },
+  });
+  await gateway.start();
+  await gateway.connected();
+
+  const isOurs = (event: CloudEvent) =>
+    event.kind === "register" && event.clientId === gateway.registrationId;
+  expect(cloud.journal.events().find(isOurs)).toMatchObject({ payload: { site: "plant-7", line: 2 } });
+  const stored = readdirSync(gateway.stateDirectory).map((name) =>
+    readFileSync(join(gateway.stateDirectory, name), "utf8"),
+  );
+  expect(stored.join("\n")).toContain('"payload":{"ring":"canary"}');
 });
 
 test("a restart goes straight to the hub, applies nothing twice and does not ask DPS", async () => {

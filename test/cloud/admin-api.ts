@@ -38,11 +38,17 @@ async function answer(
     const url = new URL(request.url ?? "/", "http://127.0.0.1");
     const { route, parameters } = findRoute(routes, request.method ?? "GET", url.pathname);
     const body = await readBody(request);
-    const result = await route.run({ parameters, query: url.searchParams, body });
+    const result = await route.run({
+      parameters,
+      query: url.searchParams,
+      body,
+      ifMatch: request.headers["if-match"],
+    });
     reply(response, result === undefined ? 204 : 200, result);
   } catch (error) {
     const status = error instanceof CloudError ? error.httpStatus : 500;
-    reply(response, status, { error: error instanceof Error ? error.message : String(error) });
+    const errorCode = error instanceof CloudError ? error.errorCode : undefined;
+    reply(response, status, { error: error instanceof Error ? error.message : String(error), errorCode });
   }
 }
 

@@ -1,6 +1,9 @@
 import * as v from "valibot";
 import { CloudError } from "./cloud-error.ts";
 import { dpsAdminRoutes } from "./dps-admin-routes.ts";
+import { faultAdminRoutes } from "./fault-admin-routes.ts";
+import type { FaultDesk } from "./fault-desk.ts";
+import { proxyAdminRoutes, type FaultProxies } from "./fault-proxies.ts";
 import {
   parse,
   parseEnrollment,
@@ -8,6 +11,7 @@ import {
   parseGroup,
   parseGroupChange,
 } from "./enrollment-spec.ts";
+import { hubAdminRoutes } from "./hub-admin-routes.ts";
 import type { Journal } from "./journal.ts";
 import { isJsonObject, type JsonObject, type JsonValue } from "./json.ts";
 import type { Levers } from "./levers.ts";
@@ -15,13 +19,17 @@ import type { Levers } from "./levers.ts";
 export interface AdminSubject {
   readonly about: { readonly idScope: string; readonly caPem: string; readonly network: string };
   readonly levers: Levers;
+  readonly faults: FaultDesk;
+  readonly proxies: FaultProxies;
   readonly journal: Journal;
 }
 
-interface AdminRequest {
+export interface AdminRequest {
   readonly parameters: Readonly<Record<string, string>>;
   readonly query: URLSearchParams;
   readonly body: JsonValue | undefined;
+  /** The header, as it was sent. */
+  readonly ifMatch: string | undefined;
 }
 
 export interface AdminRoute {
@@ -31,17 +39,9 @@ export interface AdminRoute {
   readonly run: (request: AdminRequest) => unknown;
 }
 
-const jsonObject = v.custom<JsonObject>(
-  (value) => typeof value === "object" && value !== null && !Array.isArray(value),
-  "a JSON object",
-);
 const bodies = {
   hubChoice: v.strictObject({ hub: v.string() }),
-  hub: v.strictObject({ name: v.string() }),
   line: v.strictObject({ up: v.boolean() }),
-  device: v.strictObject({ enabled: v.boolean() }),
-  key: v.strictObject({ which: v.picklist(["primary", "secondary"]), key: v.optional(v.string()) }),
-  twin: v.strictObject({ desired: v.optional(jsonObject), tags: v.optional(jsonObject) }),
   clock: v.strictObject({ offsetMs: v.pipe(v.number(), v.integer()) }),
 };
 
@@ -51,8 +51,9 @@ export function adminRoutes(subject: AdminSubject): readonly AdminRoute[] {
     ...cloudRoutes(subject),
     ...enrollmentRoutes(subject.levers),
     ...dpsAdminRoutes(subject.levers),
-    ...hubRoutes(subject.levers),
-    ...twinRoutes(subject.levers),
+    ...hubAdminRoutes(subject.levers),
+    ...faultAdminRoutes(subject.faults),
+    ...proxyAdminRoutes(subject.proxies),
   ];
   const index: AdminRoute = {
     method: "GET",
@@ -144,69 +145,12 @@ function enrollmentRoutes(levers: Levers): readonly AdminRoute[] {
   ];
 }
 
-function hubRoutes(levers: Levers): readonly AdminRoute[] {
-  const device = "/hubs/:hub/devices/:deviceId";
-  return [
-    {
-      method: "GET",
-      path: "/hubs",
-      run: () => levers.endpoints().filter(({ name }) => name !== "dps"),
-    },
-    { method: "POST", path: "/hubs", run: async ({ body }) => levers.addHub(parse(bodies.hub, body).name) },
-    {
-      method: "GET",
-      path: "/hubs/:hub/devices",
-      run: ({ parameters }) => levers.devices(get(parameters, "hub")),
-    },
-    { method: "GET", path: device, run: (request) => levers.device(...placeOf(request)) },
-    { method: "DELETE", path: device, run: (request) => levers.deleteDevice(...placeOf(request)) },
-    {
-      method: "PATCH",
-      path: device,
-      run: (request) =>
-        levers.setDeviceEnabled(...placeOf(request), parse(bodies.device, request.body).enabled),
-    },
-    {
-      method: "POST",
-      path: `${device}/rotate-key`,
-      run: (request) => {
-        const { which, key } = parse(bodies.key, request.body);
-        return levers.rotateKey(...placeOf(request), which, key);
-      },
-    },
-    { method: "POST", path: `${device}/drop`, run: (request) => levers.dropConnection(...placeOf(request)) },
-    { method: "GET", path: `${device}/telemetry`, run: (request) => levers.telemetry(...placeOf(request)) },
-  ];
-}
-
-function twinRoutes(levers: Levers): readonly AdminRoute[] {
-  const twin = "/hubs/:hub/devices/:deviceId/twin";
-  return [
-    { method: "GET", path: twin, run: (request) => levers.twin(...placeOf(request)) },
-    {
-      method: "PATCH",
-      path: twin,
-      run: (request) => {
-        const { desired, tags } = parse(bodies.twin, request.body);
-        return levers.patchTwin(...placeOf(request), {
-          ...(desired === undefined ? {} : { desired }),
-          ...(tags === undefined ? {} : { tags }),
-        });
-      },
-    },
-  ];
-}
-
 function idOf({ parameters }: AdminRequest): string {
   return get(parameters, "registrationId");
 }
 
 function groupOf({ parameters }: AdminRequest): string {
   return get(parameters, "groupId");
-}
-
-function placeOf({ parameters }: AdminRequest): [hub: string, deviceId: string] {
-  return [get(parameters, "hub"), get(parameters, "deviceId")];
 }
 
 function get(parameters: Readonly<Record<string, string>>, name: string): string {

@@ -57,7 +57,7 @@ export async function askWebhook(
       method: "POST",
       headers: { "content-type": "application/json; charset=utf-8" },
       body: JSON.stringify(request),
-      redirect: "error",
+      redirect: "manual",
       signal: AbortSignal.any([signal, AbortSignal.timeout(answerWithinMs)]),
     });
     const text = await answer.text();

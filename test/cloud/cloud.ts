@@ -11,6 +11,8 @@ import { Enrollments } from "./enrollments.ts";
 import { createDiversion } from "./fault-connection.ts";
 import { FaultDesk } from "./fault-desk.ts";
 import { withFaults } from "./fault-front.ts";
+import { withHttpsFaults } from "./fault-https.ts";
+import { FaultProxies } from "./fault-proxies.ts";
 import { Hub } from "./hub.ts";
 import { serveHubOverMqtt } from "./hub-over-mqtt.ts";
 import { createHttpsFront, nothingOverHttps, type HttpsService } from "./https-front.ts";
@@ -63,6 +65,8 @@ export interface Cloud extends AsyncDisposable {
   readonly levers: Levers;
   /** What shall go wrong, and when. */
   readonly faults: FaultDesk;
+  /** HTTP CONNECT proxies on the way to the cloud. */
+  readonly proxies: FaultProxies;
   readonly journal: Journal;
   /** Short for `journal.waitFor`. */
   waitFor(
@@ -126,7 +130,12 @@ export async function startCloud(options: CloudOptions = {}): Promise<Cloud> {
   const addHub = async (name: string): Promise<void> => {
     lastPlace += 1;
     const place = lastPlace;
-    const hub = new Hub(name, [`${network}.${place}`, dnsNameOf(name)]);
+    const hub = new Hub({
+      name,
+      hostNames: [`${network}.${place}`, dnsNameOf(name)],
+      clock,
+      credentialPolicies,
+    });
     const service = serveHubOverMqtt({ hub, journal, clock, tokenGraceMs });
     endpoints.set(name, await open(ground, name, network, place, service));
     hubs.set(name, hub);
@@ -146,8 +155,19 @@ export async function startCloud(options: CloudOptions = {}): Promise<Cloud> {
     addHub,
     lineMoved: (endpoint, up) => journal.record({ endpoint, kind: "line", up }),
   });
+  const proxies = new FaultProxies(journal, (hostName) => {
+    return levers.endpoints().find(({ dnsName }) => dnsName === hostName)?.host ?? hostName;
+  });
+  parts.defer(async () => proxies.closeAll());
   const about = { idScope, caPem: authority.caPem, network };
-  const admin = await serveAdminApi({ about, levers, journal, port: options.adminPort ?? 0 });
+  const admin = await serveAdminApi({
+    about,
+    levers,
+    faults: desk,
+    proxies,
+    journal,
+    port: options.adminPort ?? 0,
+  });
   parts.defer(async () => admin.close());
 
   const running = parts.move();
@@ -158,6 +178,7 @@ export async function startCloud(options: CloudOptions = {}): Promise<Cloud> {
     hub: (name) => levers.endpoint(name),
     levers,
     faults: desk,
+    proxies,
     journal,
     waitFor: async (predicate, timeoutMs, afterSeq) => journal.waitFor(predicate, timeoutMs, afterSeq),
     [Symbol.asyncDispose]: async () => running.disposeAsync(),
@@ -185,7 +206,11 @@ async function open(
   const dnsName = dnsNameOf(name);
   const front = withFaults(await createMqttFront({ endpoint: name, journal, service }), desk, name);
   servers.defer(async () => front.close());
-  const httpsFront = createHttpsFront({ mqtt: front, service: overHttps });
+  const httpsFront = createHttpsFront({
+    mqtt: front,
+    service: withHttpsFaults(overHttps, desk, name),
+    onFailure: (because) => journal.record({ endpoint: name, kind: "https-failure", because }),
+  });
   servers.defer(() => httpsFront.close());
   const listening = {
     host,

@@ -18,7 +18,7 @@ export interface Entitlement {
   readonly identity: Identity;
 }
 
-export type Identity =
+type Identity =
   | { readonly by: "symmetricKey"; readonly keys: DeviceKeys }
   | {
       readonly by: "x509";

@@ -1,5 +1,5 @@
 import type { X509Certificate } from "node:crypto";
-import type { SasToken } from "./sas-token.ts";
+import { expiryObjection, type SasToken } from "./sas-token.ts";
 
 /** A device at DPS's door: who it says it is and what it shows for it. Keys and chains are still unproven. */
 export interface Login {
@@ -58,5 +58,5 @@ export function tokenObjection(
   if (token.resource.toLowerCase() !== `${idScope}/registrations/${registrationId}`.toLowerCase()) {
     return "token for another resource";
   }
-  return token.expiresAtMs <= nowMs ? "token expired" : undefined;
+  return expiryObjection(token, nowMs);
 }

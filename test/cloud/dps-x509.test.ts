@@ -117,7 +117,7 @@ describe.each(transports)("over %s an individual enrollment", (_transport, provi
         },
       });
     }
-    expect(cloud.levers.device("test", "solo")).toEqual({
+    expect(cloud.levers.device("test", "solo")).toMatchObject({
       deviceId: "solo",
       enabled: true,
       type: "selfSigned",

@@ -16,7 +16,7 @@ export const packetNames = [
   "pingresp",
   "disconnect",
 ] as const;
-export type PacketName = (typeof packetNames)[number];
+type PacketName = (typeof packetNames)[number];
 
 /** One MQTT packet as it is on the wire. */
 export interface Frame {

@@ -1,11 +1,9 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { startCloud, type Cloud } from "./cloud.ts";
-import type { FaultRule } from "./fault-spec.ts";
 import {
   connectToDps,
   connectToHub,
   dpsTopics,
-  parseAnswer,
   provision,
   refusalOf,
   twinTopics,
@@ -39,12 +37,6 @@ async function connectTo(
 async function connectForTwin(): Promise<TestDevice> {
   const device = await connectToHub(cloud, "test", "gateway-1", key);
   await device.client.subscribeAsync([twinTopics.answers, twinTopics.desired], { qos: 1 });
-  return device;
-}
-
-async function connectForRegistration(): Promise<TestDevice> {
-  const device = await connectToDps(cloud, "gateway-1", key);
-  await device.client.subscribeAsync(dpsTopics.answers, { qos: 1 });
   return device;
 }
 
@@ -131,95 +123,7 @@ describe.each(places)("a device of %s", (endpoint) => {
   });
 });
 
-describe("an answer of DPS", () => {
-  it.each([
-    ["register", 400, undefined],
-    ["register", 401, 401002],
-    ["register", 404, 404201],
-    ["register", 429, 429001],
-    ["register", 500, undefined],
-    ["register", 503, undefined],
-    ["poll", 404, 404203],
-    ["poll", 429, 429001],
-    ["poll", 503, undefined],
-  ] as const)("to %s is %i with errorCode %s", async (operation, status, errorCode) => {
-    await using device = await connectForRegistration();
-    const first = await device.ask(dpsTopics.register);
-    cloud.faults.add({
-      endpoint: "dps",
-      when: { at: "request", operation },
-      do: { act: "answer", status, retryAfterSeconds: 7, ...(errorCode === undefined ? {} : { errorCode }) },
-    });
-    const { lastSeq } = cloud.journal;
-    const pollTopic = dpsTopics.poll(parseAnswer(first.body).operationId ?? "");
-    const answer = await device.ask(operation === "register" ? dpsTopics.register : pollTopic);
-    expect(answer).toMatchObject({ status, qos: 1 });
-    expect(answer.topic).toMatch(/^\$dps\/registrations\/res\/\d+\/\?\$rid=[^&]+&retry-after=7$/);
-    expect(parseAnswer(answer.body)).toMatchObject({ errorCode: errorCode ?? status * 1000 });
-    expect(device.order.slice(-2)).toEqual(["puback", answer.topic]);
-    expect(cloud.journal.events(lastSeq).map(({ kind }) => kind)).toEqual(["fault"]);
-  });
-
-  it.each([
-    ["empty", ""],
-    ["not JSON", "<html>Bad Gateway</html>"],
-    ["cut short", '{"operationId":"5.31'],
-    ["of another type", "[]"],
-  ])("is %s", async (_name, body) => {
-    cloud.faults.add({
-      endpoint: "dps",
-      when: { at: "request", operation: "register" },
-      do: { act: "answer", status: 202, body },
-    });
-    await using device = await connectForRegistration();
-    expect(await device.ask(dpsTopics.register)).toMatchObject({ status: 202, body });
-  });
-
-  it.each(["failed", "disabled", "unassigned"])("says %s with status 200", async (status) => {
-    const body = JSON.stringify({
-      operationId: "5.1",
-      status,
-      registrationState: { status, errorCode: 400209 },
-    });
-    cloud.faults.add({
-      when: { at: "request", operation: "poll" },
-      do: { act: "answer", status: 200, body },
-    });
-    expect(await provision(cloud, "gateway-1", key)).toMatchObject({ status: 200, body: { status } });
-  });
-
-  it("is garbled on its way although DPS has done its work", async () => {
-    cloud.faults.add({
-      when: { at: "packet", packet: "publish", direction: "toDevice", topic: "$dps/registrations/res/" },
-      do: { act: "payload", payload: "\u0000" },
-    });
-    await using device = await connectForRegistration();
-    expect(await device.ask(dpsTopics.register)).toMatchObject({ status: 202, body: "\u0000" });
-    expect(cloud.journal.events().findLast(({ kind }) => kind === "register")).toMatchObject({ status: 202 });
-  });
-});
-
 describe("a hub", () => {
-  it.each([
-    ["twin-get", twinTopics.get, 404],
-    ["twin-get", twinTopics.get, 429],
-    ["twin-get", twinTopics.get, 500],
-    ["twin-patch", twinTopics.patch, 400],
-    ["twin-patch", twinTopics.patch, 429],
-    ["twin-patch", twinTopics.patch, 503],
-  ] as const)("answers %s with an error, with QoS %#", async (operation, topic, status) => {
-    cloud.faults.add({ endpoint: "test", when: { at: "request", operation }, do: { act: "answer", status } });
-    await using device = await connectForTwin();
-    const before = cloud.levers.twin("test", "gateway-1").reported.version;
-    const answer = await device.ask(topic, '{"a":1}', status === 429 ? 0 : 1);
-    expect(answer).toMatchObject({ status, qos: status === 429 ? 0 : 1 });
-    expect(parseAnswer(answer.body)).toMatchObject({ errorCode: status * 1000 });
-    expect(cloud.levers.twin("test", "gateway-1").reported.version).toBe(before);
-    expect(await device.ask(topic, '{"a":1}')).toMatchObject({
-      status: operation === "twin-get" ? 200 : 204,
-    });
-  });
-
   it("withholds the PUBACK of telemetry that it has kept", async () => {
     cloud.faults.add({ endpoint: "test", when: { at: "packet", packet: "puback" }, do: { act: "swallow" } });
     await using device = await connectForTwin();
@@ -329,71 +233,5 @@ describe("a hub", () => {
     ]);
     expect(performance.now() - startedAtMs).toBeGreaterThan(95);
     expect(device.order.filter((entry) => entry !== "puback")).toEqual([first.topic, second.topic]);
-  });
-});
-
-describe("a fault", () => {
-  it("strikes one device and leaves the others alone", async () => {
-    const other = cloud.levers.enrollments.put({ registrationId: "gateway-2" }).primaryKey;
-    cloud.faults.add({
-      clientId: "gateway-2",
-      when: { at: "packet", packet: "connect" },
-      do: { act: "connack", returnCode: 3 },
-      times: "always",
-    });
-    expect(await refusalOf(connectTo("dps"))).toBe(0);
-    expect(await refusalOf(connectToDps(cloud, "gateway-2", other))).toBe(3);
-    expect(await refusalOf(connectToDps(cloud, "gateway-2", other))).toBe(3);
-  });
-
-  it("ends when it is removed, and cannot be removed twice", async () => {
-    const { id } = cloud.faults.add({
-      when: { at: "packet", packet: "connect" },
-      do: { act: "connack", returnCode: 3 },
-      times: "always",
-    });
-    expect(await refusalOf(connectTo("dps"))).toBe(3);
-    cloud.faults.remove(id);
-    expect(await refusalOf(connectTo("dps"))).toBe(0);
-    expect(() => cloud.faults.remove(id)).toThrow(`no fault ${id}`);
-  });
-});
-
-describe("chance", () => {
-  const chance: FaultRule = {
-    when: { at: "chance", probability: 0.3, direction: "fromDevice" },
-    do: { act: "swallow" },
-    times: "always",
-  };
-
-  /** Which of 30 messages got through. */
-  async function survivors(faultSeed?: string): Promise<readonly string[]> {
-    await using cloud = await startCloud({
-      pollAfterSeconds: 0,
-      ...(faultSeed === undefined ? {} : { faultSeed }),
-    });
-    const { primaryKey } = cloud.levers.enrollments.put({ registrationId: "gateway-1" });
-    await provision(cloud, "gateway-1", primaryKey);
-    cloud.faults.add({ endpoint: "test", ...chance });
-    expect(cloud.journal.events().at(-1)).toMatchObject({ kind: "fault-seed", seed: cloud.faults.seed });
-    await using device = await connectToHub(cloud, "test", "gateway-1", primaryKey);
-    for (let count = 1; count <= 30; count += 1) {
-      device.client.publish("devices/gateway-1/messages/events/", `${count}`, { qos: 0 });
-    }
-    await device.client.endAsync();
-    await cloud.waitFor(({ kind, endpoint }) => kind === "disconnect" && endpoint === "test");
-    return cloud.levers.telemetry("test", "gateway-1").map(({ body }) => body);
-  }
-
-  it("repeats itself with the same seed and differs with another", async () => {
-    const first = await survivors("42");
-    expect(await survivors("42")).toEqual(first);
-    expect(await survivors("43")).not.toEqual(first);
-    expect(first.length).toBeGreaterThan(10);
-    expect(first.length).toBeLessThan(30);
-  });
-
-  it("draws a seed of its own when none is given", async () => {
-    expect(await survivors()).not.toEqual(await survivors());
   });
 });

@@ -19,7 +19,8 @@ export const alertNumbers = {
   certificate_required: 116,
 } as const;
 
-const alertNames = [
+/** The keys of the above, as a list that keeps its types. */
+export const alertNames = [
   "handshake_failure",
   "bad_certificate",
   "unsupported_certificate",
@@ -42,6 +43,7 @@ const direction = v.picklist(["fromDevice", "toDevice"]);
 const operation = v.picklist([
   "register",
   "poll",
+  "lookup",
   "twin-get",
   "twin-patch",
   "telemetry",

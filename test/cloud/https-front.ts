@@ -4,8 +4,9 @@ import type { TLSSocket } from "node:tls";
 import { createWebSocketStream, WebSocketServer } from "ws";
 import { clientCertificates } from "./client-certificates.ts";
 import type { MqttFront } from "./mqtt-front.ts";
+import { carry } from "./tls-endpoint.ts";
 
-/** Answers one HTTPS request. What it throws becomes a bare 500. */
+/** Answers one HTTPS request. */
 export type HttpsService = (
   request: IncomingMessage,
   response: ServerResponse,
@@ -16,6 +17,8 @@ interface HttpsFrontOptions {
   /** Takes the byte streams of WebSockets. */
   readonly mqtt: MqttFront;
   readonly service: HttpsService;
+  /** A request cut short by its client, or a bug: it is answered with a bare 500. */
+  readonly onFailure: (because: string) => void;
 }
 
 export interface HttpsFront {
@@ -30,7 +33,7 @@ export interface HttpsFront {
  * The upgrade is taken on any path, because devices differ in it, and only for the subprotocol `mqtt` in any spelling,
  * which is echoed as it was offered. Text frames close the connection ([MQTT-6.0.0-1]).
  */
-export function createHttpsFront({ mqtt, service }: HttpsFrontOptions): HttpsFront {
+export function createHttpsFront({ mqtt, service, onFailure }: HttpsFrontOptions): HttpsFront {
   const sockets = new WeakMap<object, readonly X509Certificate[]>();
   const certificatesOf = (request: IncomingMessage): readonly X509Certificate[] =>
     sockets.get(request.socket) ?? [];
@@ -40,7 +43,7 @@ export function createHttpsFront({ mqtt, service }: HttpsFrontOptions): HttpsFro
     handleProtocols: (offered) => mqttAmong(offered) ?? false,
   });
   const server = createServer((request, response) => {
-    void answer(service, request, response, certificatesOf(request));
+    void answer(service, request, response, certificatesOf(request), onFailure);
   });
   server.on("upgrade", (request, socket, head) => {
     if (mqttAmong((request.headers["sec-websocket-protocol"] ?? "").split(/ *, */)) === undefined) {
@@ -51,7 +54,9 @@ export function createHttpsFront({ mqtt, service }: HttpsFrontOptions): HttpsFro
       webSocket.on("message", (_data, isBinary) => {
         if (!isBinary) webSocket.close(1003);
       });
-      mqtt.accept(createWebSocketStream(webSocket), certificatesOf(request));
+      const stream = createWebSocketStream(webSocket);
+      carry(stream, socket);
+      mqtt.accept(stream, certificatesOf(request));
     });
   });
   return {
@@ -76,11 +81,12 @@ async function answer(
   request: IncomingMessage,
   response: ServerResponse,
   certificates: readonly X509Certificate[],
+  onFailure: (because: string) => void,
 ): Promise<void> {
   try {
     await service(request, response, certificates);
-  } catch {
-    // A body cut off by the client ends here too: then nobody reads this.
+  } catch (error) {
+    onFailure(error instanceof Error ? (error.stack ?? error.message) : String(error));
     response.writeHead(500).end();
   }
 }

@@ -63,17 +63,6 @@ describe("CONNECT to a hub is refused with 5 for", () => {
     expect(await refusalOf(connectToHub(cloud, "production", "gateway-1", key))).toBe(5);
   });
 
-  it("a token with any one bit of its signature or expiry flipped", async () => {
-    const token = sasToken({ resource: `${host()}/devices/gateway-1`, key });
-    const [head = "", tail = ""] = token.split("&sig=");
-    for (let bit = 0; bit < tail.length * 8; bit += 29) {
-      const bytes = Buffer.from(tail, "latin1");
-      bytes.writeUInt8(bytes.readUInt8(bit >> 3) ^ (1 << (bit & 7)), bit >> 3);
-      const password = Buffer.concat([Buffer.from(`${head}&sig=`), bytes]);
-      expect(await refusalOf(connectToHub(cloud, "test", "gateway-1", key, { password }))).toBe(5);
-    }
-  });
-
   it("a disabled device, until it is enabled again", async () => {
     cloud.levers.setDeviceEnabled("test", "gateway-1", false);
     expect(await refusalOf(connectToHub(cloud, "test", "gateway-1", key))).toBe(5);

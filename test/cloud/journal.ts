@@ -65,13 +65,48 @@ export type CloudEvent = { readonly seq: number; readonly atMs: number; readonly
       readonly patch: JsonValue;
     }
   | {
+      readonly kind: "method-call";
+      readonly clientId: string;
+      readonly rid: string;
+      readonly name: string;
+    }
+  | {
+      readonly kind: "method-answer";
+      readonly clientId: string;
+      readonly rid: string;
+      readonly status: number;
+      /** False for an answer that nobody waits for, or waits for any more. */
+      readonly isAwaited: boolean;
+    }
+  | { readonly kind: "message-queued"; readonly clientId: string; readonly messageId: string }
+  | {
+      readonly kind: "message-sent";
+      readonly clientId: string;
+      readonly messageId: string;
+      readonly deliveryCount: number;
+    }
+  | {
+      readonly kind: "message-settled";
+      readonly clientId: string;
+      readonly messageId: string;
+      readonly outcome: string;
+    }
+  | {
+      /** A request for a certificate and its answers; 202 is the first of two. */
+      readonly kind: "certificate";
+      readonly clientId: string;
+      readonly rid: string;
+      readonly status: number;
+      readonly errorCode?: number;
+    }
+  | {
       readonly kind: "telemetry";
       readonly clientId: string;
       readonly properties: Readonly<Record<string, string>>;
       readonly body: string;
     }
   | { readonly kind: "line"; readonly up: boolean }
-  | { readonly kind: "tls-failure"; readonly because: string }
+  | { readonly kind: "tls-failure" | "https-failure"; readonly because: string }
   | {
       readonly kind: "fault";
       readonly clientId?: string;
@@ -80,6 +115,8 @@ export type CloudEvent = { readonly seq: number; readonly atMs: number; readonly
       readonly moment: string;
       readonly act: string;
     }
+  /** A CONNECT at one of the HTTP proxies; `none` when it was not answered. */
+  | { readonly kind: "proxy"; readonly target: string; readonly status: number | "none" }
   /** Chances are drawn from this: give it to another cloud to repeat them. */
   | { readonly kind: "fault-seed"; readonly seed: string }
 );

@@ -6,6 +6,7 @@ import type { LinkedHubs } from "./linked-hubs.ts";
 import { parse } from "./enrollment-spec.ts";
 import type { Enrollment, Enrollments } from "./enrollments.ts";
 import type { DeviceAuth, DeviceKeys, Hub, Telemetry } from "./hub.ts";
+import { putDevice, type DeviceSpec } from "./hub-device-spec.ts";
 import type { JsonObject } from "./json.ts";
 import type { ProvisioningPace } from "./dps-operations.ts";
 import type { Registrations } from "./registrations.ts";
@@ -25,7 +26,11 @@ export interface EndpointInfo {
   readonly isUp: boolean;
 }
 
-export type DeviceInfo = DeviceAuth & { readonly deviceId: string; readonly enabled: boolean };
+export type DeviceInfo = DeviceAuth & {
+  readonly deviceId: string;
+  readonly enabled: boolean;
+  readonly etag: string;
+};
 
 interface LeversOptions {
   readonly enrollments: Enrollments;
@@ -84,7 +89,7 @@ export class Levers {
 
   /** Points an individual enrollment at another hub; it takes effect at the device's next register call. */
   moveEnrollment(registrationId: string, hub: string): Enrollment {
-    this.#hub(hub);
+    this.hub(hub);
     return this.enrollments.change(registrationId, { hub });
   }
 
@@ -139,40 +144,54 @@ export class Levers {
     return this.endpoint(name);
   }
 
+  /** A hub itself: its methods, messages, throttle, certificate issuance, CA certificates and registry. */
+  hub(name: string): Hub {
+    const hub = this.#options.hubs.get(name);
+    if (hub === undefined) throw new CloudError(404, `there is no hub ${name}`);
+    return hub;
+  }
+
+  /** Registers a device without DPS, or gives it another credential. */
+  putDevice(hub: string, deviceId: string, spec: DeviceSpec): DeviceInfo {
+    putDevice(this.hub(hub), deviceId, spec);
+    return this.device(hub, deviceId);
+  }
+
   devices(hub: string): readonly DeviceInfo[] {
-    return this.#hub(hub)
+    return this.hub(hub)
       .devices()
       .map(({ deviceId }) => this.device(hub, deviceId));
   }
 
   device(hub: string, deviceId: string): DeviceInfo {
-    const { auth, isEnabled } = this.#hub(hub).device(deviceId);
-    return { deviceId, enabled: isEnabled, ...auth };
+    const { auth, isEnabled, etag } = this.hub(hub).device(deviceId);
+    return { deviceId, enabled: isEnabled, etag, ...auth };
   }
 
   /** The connection, if any, is closed; the next CONNECT is refused with 5. */
   deleteDevice(hub: string, deviceId: string): void {
-    this.#hub(hub).remove(deviceId);
+    this.hub(hub).remove(deviceId);
   }
 
   setDeviceEnabled(hub: string, deviceId: string, enabled: boolean): DeviceInfo {
-    this.#hub(hub).setEnabled(deviceId, enabled);
+    this.hub(hub).setEnabled(deviceId, enabled);
     return this.device(hub, deviceId);
   }
 
   /** The old key is refused from the next CONNECT on. `key` left out: a new one is made. */
   rotateKey(hub: string, deviceId: string, which: "primary" | "secondary", key?: string): DeviceKeys {
     if (key !== undefined && decodeBase64(key) === undefined) throw new CloudError(400, "key: not base64");
-    return this.#hub(hub).rotateKey(deviceId, which, key);
+    return this.hub(hub).rotateKey(deviceId, which, key);
   }
 
   /** Closes the device's connection without a word; it may come back at once. */
   dropConnection(hub: string, deviceId: string): void {
-    this.#hub(hub).dropConnection(deviceId);
+    this.hub(hub).dropConnection(deviceId);
   }
 
-  twin(hub: string, deviceId: string): Twin {
-    return this.#hub(hub).device(deviceId).twin;
+  twin(hub: string, deviceId: string): Twin & { readonly etag: string } {
+    const { twin, twinEtag } = this.hub(hub).device(deviceId);
+    return { ...twin, etag: twinEtag };
   }
 
   /** Merges into desired and tags (null deletes). A connected device that has subscribed gets the desired patch. */
@@ -180,12 +199,13 @@ export class Levers {
     hub: string,
     deviceId: string,
     change: { readonly desired?: JsonObject; readonly tags?: JsonObject },
-  ): Twin {
-    return this.#hub(hub).patchTwin(deviceId, change);
+  ): Twin & { readonly etag: string } {
+    this.hub(hub).patchTwin(deviceId, change);
+    return this.twin(hub, deviceId);
   }
 
   telemetry(hub: string, deviceId: string): readonly Telemetry[] {
-    return this.#hub(hub).device(deviceId).telemetry;
+    return this.hub(hub).device(deviceId).telemetry;
   }
 
   /** Moves the time that the cloud believes in; tokens whose grace is over lose their connection. */
@@ -207,11 +227,5 @@ export class Levers {
   setPace(change: PaceChange): Readonly<ProvisioningPace> {
     Object.assign(this.#options.pace, parse(paceChange, change));
     return this.pace();
-  }
-
-  #hub(name: string): Hub {
-    const hub = this.#options.hubs.get(name);
-    if (hub === undefined) throw new CloudError(404, `there is no hub ${name}`);
-    return hub;
   }
 }

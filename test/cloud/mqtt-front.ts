@@ -181,7 +181,10 @@ export async function createMqttFront({ endpoint, journal, service }: MqttFrontO
   broker.on("keepaliveTimeout", (client) => because(client, "keep-alive exceeded"));
   broker.on("clientError", (client, error) => because(client, error.message));
   broker.on("unsubscribe", (filters, client) => {
-    for (const filter of filters) visits.get(client)?.granted.delete(filter);
+    for (const filter of filters) {
+      visits.get(client)?.granted.delete(filter);
+      visits.get(client)?.conversation?.unsubscribed?.(filter);
+    }
   });
   broker.on("clientDisconnect", (client) => {
     const visit = visits.get(client);

@@ -27,7 +27,7 @@ export interface ClientLine {
   drop(because: string): void;
 }
 
-interface Publication {
+export interface Publication {
   readonly topic: string;
   readonly payload: Buffer;
   readonly retain: boolean;
@@ -44,6 +44,7 @@ export interface Conversation {
   admit?(topic: string, payloadBytes: number): Promise<void> | { readonly because: string } | undefined;
   /** Called after the SUBACK, and after CONNACK for what a kept session brings along. */
   subscribed?(filter: string): void;
+  unsubscribed?(filter: string): void;
   /** Called after the PUBACK has been written. */
   received(publication: Publication): void;
   closed(): void;

@@ -11,6 +11,15 @@ export function parsePropertyBag(text: string): Readonly<Record<string, string>>
   return properties;
 }
 
+/** Writes `a=1&b=x%20y`. A null is a bare key, an empty text a key with `=`. */
+export function renderPropertyBag(properties: Readonly<Record<string, string | null>>): string {
+  return Object.entries(properties)
+    .map(([key, value]) =>
+      value === null ? encodeURIComponent(key) : `${encodeURIComponent(key)}=${encodeURIComponent(value)}`,
+    )
+    .join("&");
+}
+
 function decoded(text: string): string {
   try {
     return decodeURIComponent(text);

@@ -54,6 +54,17 @@ function readFields(fields: ReadonlyMap<string, string>): SasToken | { readonly 
   };
 }
 
+const tenYearsMs = 3652 * 24 * 60 * 60 * 1000;
+
+/**
+ * What is wrong with a token's time, in words.
+ * @see https://github.com/Azure/azure-iot-sdk-c/issues/714 for ten years as the longest life.
+ */
+export function expiryObjection({ expiresAtMs }: SasToken, nowMs: number): string | undefined {
+  if (expiresAtMs <= nowMs) return "token expired";
+  return expiresAtMs > nowMs + tenYearsMs ? "token for more than ten years" : undefined;
+}
+
 /** Was this token signed with this key? */
 export function isSignedWith(token: SasToken, keyBase64: string): boolean {
   const text = `${token.literalResource}\n${token.literalExpiry}`;

@@ -1,5 +1,6 @@
 import { createHmac, randomUUID } from "node:crypto";
 import { Socket } from "node:net";
+import type { ConnectionOptions } from "node:tls";
 import { connectAsync, type IClientOptions, type IPublishPacket, type MqttClient } from "mqtt";
 import type { Cloud } from "./cloud.ts";
 
@@ -24,12 +25,19 @@ export interface TestDevice extends AsyncDisposable {
   readonly closed: Promise<void>;
 }
 
+/** What a device must know of a cloud, wherever that runs. */
+export type CloudAddress = Pick<Cloud, "idScope" | "caPem" | "dps" | "hub">;
+
 interface Address {
   readonly host: string;
   readonly port: number;
 }
 
-async function connect(cloud: Cloud, { host, port }: Address, options: IClientOptions): Promise<TestDevice> {
+async function connect(
+  cloud: CloudAddress,
+  { host, port }: Address,
+  options: IClientOptions,
+): Promise<TestDevice> {
   const settings = {
     protocol: "mqtts",
     host,
@@ -121,11 +129,12 @@ export function sasToken({
   return `SharedAccessSignature sr=${sr}&sig=${encodeURIComponent(hmac)}&se=${se}${skn}`;
 }
 
-type Overrides = IClientOptions & { readonly token?: Partial<TokenOptions> };
+type Overrides = IClientOptions &
+  Pick<ConnectionOptions, "maxVersion"> & { readonly token?: Partial<TokenOptions> };
 
 /** Connects to DPS; what is not overridden is right. */
 export async function connectToDps(
-  cloud: Cloud,
+  cloud: CloudAddress,
   registrationId: string,
   key: string,
   { token, ...overrides }: Overrides = {},
@@ -142,7 +151,7 @@ export async function connectToDps(
 
 /** Connects to a hub by its name in the cloud; what is not overridden is right. */
 export async function connectToHub(
-  cloud: Cloud,
+  cloud: CloudAddress,
   hub: string,
   deviceId: string,
   key: string,
@@ -174,7 +183,7 @@ export const twinTopics = {
 
 /** The whole way: register, poll until the answer is final. @returns the final answer's status and parsed body. */
 export async function provision(
-  cloud: Cloud,
+  cloud: CloudAddress,
   registrationId: string,
   key: string,
 ): Promise<{ readonly status: number; readonly body: FinalAnswer }> {

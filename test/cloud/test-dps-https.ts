@@ -1,10 +1,12 @@
 import type { RequestOptions } from "node:https";
-import type { Cloud } from "./cloud.ts";
-import { parseAnswer, sasToken, type FinalAnswer } from "./test-device.ts";
+import { parseAnswer, sasToken, type CloudAddress, type FinalAnswer } from "./test-device.ts";
 import { askHttps, type HttpsAnswer } from "./test-https.ts";
 
 type Overrides = Omit<RequestOptions, "headers"> & { readonly headers?: Readonly<Record<string, string>> };
-type Shown = Overrides & { readonly token?: Partial<Parameters<typeof sasToken>[0]> };
+type Shown = Overrides & {
+  readonly apiVersion?: string;
+  readonly token?: Partial<Parameters<typeof sasToken>[0]>;
+};
 
 /** A device that talks to DPS over HTTPS. What is not overridden is right; `key` undefined sends no Authorization. */
 export interface HttpsDevice {
@@ -16,13 +18,13 @@ export interface HttpsDevice {
 }
 
 export function httpsDevice(
-  cloud: Cloud,
+  cloud: CloudAddress,
   registrationId: string,
   key: string | undefined,
-  { token, ...shown }: Shown = {},
+  { token, apiVersion = "2021-06-01", ...shown }: Shown = {},
 ): HttpsDevice {
   const resource = `${cloud.idScope}/registrations/${registrationId}`;
-  const version = "?api-version=2021-06-01";
+  const version = `?api-version=${apiVersion}`;
   const authorization =
     key === undefined
       ? {}

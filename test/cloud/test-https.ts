@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
 import { request, type RequestOptions } from "node:https";
-import type { Cloud } from "./cloud.ts";
+import type { CloudAddress } from "./test-device.ts";
 
 export interface HttpsAnswer {
   readonly status: number;
@@ -10,11 +10,11 @@ export interface HttpsAnswer {
 
 /** One HTTPS request to `dps` or a hub on a connection of its own. */
 export async function askHttps(
-  cloud: Cloud,
+  cloud: CloudAddress,
   endpoint: string,
   { body, ...options }: RequestOptions & { readonly body?: string },
 ): Promise<HttpsAnswer> {
-  const { host, httpsPort } = cloud.levers.endpoint(endpoint);
+  const { host, httpsPort } = endpoint === "dps" ? cloud.dps : cloud.hub(endpoint);
   const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
   const sent = request({ host, port: httpsPort, ca: cloud.caPem, agent: false, ...options }, resolve);
   sent.once("error", reject);

@@ -1,6 +1,6 @@
 import { isJsonObject, type JsonObject, type JsonValue } from "./json.ts";
 
-const maxSectionBytes = 32 * 1024;
+const maxBytes = { section: 32 * 1024, tags: 8 * 1024 };
 const maxKeyBytes = 1024;
 const maxStringBytes = 4 * 1024;
 const maxDepth = 10;
@@ -12,11 +12,15 @@ const smallestInteger = -4_503_599_627_370_496;
  * @returns the first problem in words, or undefined.
  * @see https://learn.microsoft.com/azure/iot-hub/iot-hub-devguide-device-twins#device-twin-size
  */
-export function findTwinProblem(patch: JsonObject, result: JsonObject): string | undefined {
-  return (
-    findProblem(patch, 0) ??
-    (sizeOf(result) > maxSectionBytes ? "the section would be larger than 32 KB" : undefined)
-  );
+export function findTwinProblem(
+  patch: JsonObject,
+  result: JsonObject,
+  place: "section" | "tags" = "section",
+): string | undefined {
+  const problem = findProblem(patch, 0);
+  if (problem !== undefined) return problem;
+  const most = maxBytes[place];
+  return sizeOf(result) > most ? `it would be larger than ${most / 1024} KB` : undefined;
 }
 
 function findProblem(value: JsonValue, depth: number): string | undefined {

@@ -49,6 +49,19 @@ export function patchSection(section: TwinSection, body: JsonValue | undefined):
   return { status: "merged", section: { properties, version: section.version + 1 }, patch };
 }
 
+type TagsPatchResult =
+  | { readonly status: "merged"; readonly tags: JsonObject }
+  | { readonly status: "rejected"; readonly because: string };
+
+/** Tags follow the rules of sections but may take 8 KB only, and have no version. */
+export function patchTags(tags: JsonObject, patch: JsonObject): TagsPatchResult {
+  const merged = mergePatch(tags, patch);
+  const problem = findTwinProblem(patch, merged, "tags");
+  return problem === undefined
+    ? { status: "merged", tags: merged }
+    : { status: "rejected", because: problem };
+}
+
 /** RFC 7396: null deletes, objects merge, everything else replaces. */
 export function mergePatch(target: JsonObject, patch: JsonObject): JsonObject {
   const merged = new Map<string, JsonValue>(Object.entries(target));

@@ -172,16 +172,39 @@ export function subscribeId({ body }: Packet): readonly number[] {
   return [...body.subarray(0, 2)];
 }
 
+/** SUBSCRIBE is an identifier, then for each filter its length, its text and the QoS asked for. */
+function countFilters({ body }: Packet): number {
+  let count = 0;
+  for (let at = 2; at < body.length; at += 3 + body.readUInt16BE(at)) count += 1;
+  return count;
+}
+
 /** The packet identifier of a PUBLISH at QoS 1: it follows the topic. */
 export function publishId({ body }: Packet): readonly number[] {
   const at = 2 + body.readUInt16BE(0);
   return [...body.subarray(at, at + 2)];
 }
 
+/** Topic and body of a PUBLISH at QoS 1. */
+export function readPublish({ body }: Packet): { readonly topic: string; readonly text: string } {
+  const at = 2 + body.readUInt16BE(0);
+  return { topic: body.toString("utf8", 2, at), text: body.toString("utf8", at + 2) };
+}
+
+/** A PUBLISH at QoS 0. */
+export function publish(topic: string, text: string): readonly number[] {
+  const topicBytes = Buffer.from(topic);
+  const body = [topicBytes.length >> 8, topicBytes.length & 0xff, ...topicBytes, ...Buffer.from(text)];
+  return [0x30, (body.length & 0x7f) | 0x80, body.length >> 7, ...body];
+}
+
 /** Accepts everything, as a willing server does. */
 export function accept(packet: Packet, peer: Peer): void {
   if (packet.name === "connect") peer.send(...connack(0));
-  if (packet.name === "subscribe") peer.send(0x90, 3, ...subscribeId(packet), 1);
+  if (packet.name === "subscribe") {
+    const filters = countFilters(packet);
+    peer.send(0x90, 2 + filters, ...subscribeId(packet), ...Array.from({ length: filters }, () => 1));
+  }
   if (packet.name === "publish") peer.send(0x40, 2, ...publishId(packet));
   if (packet.name === "pingreq") peer.send(0xd0, 0);
 }

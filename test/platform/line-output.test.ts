@@ -41,7 +41,7 @@ test("a reader that has gone does not stop the process", async () => {
 
 test("a pipe that nobody empties neither blocks nor throws", () => {
   using folder = new TemporaryFolder();
-  execFileSync("mkfifo", [folder.join("pipe")]);
+  execFileSync("/usr/bin/mkfifo", [folder.join("pipe")]);
   const reader = openSync(folder.join("pipe"), constants.O_RDONLY | constants.O_NONBLOCK);
   const writer = openSync(folder.join("pipe"), constants.O_WRONLY | constants.O_NONBLOCK);
   const output = lineOutput(writer);

@@ -52,7 +52,7 @@ test.each([
   ["a folder", (path: string) => mkdirSync(path, { mode: 0o700 })],
   ["a huge file", (path: string) => writeFileSync(path, Buffer.alloc(65_537), { mode: 0o600 })],
   ["a device", (path: string) => symlinkSync("/dev/zero", path)],
-  ["a pipe that nobody writes to", (path: string) => execFileSync("mkfifo", ["-m", "600", path])],
+  ["a pipe that nobody writes to", (path: string) => execFileSync("/usr/bin/mkfifo", ["-m", "600", path])],
 ])("%s is no key file, and does not hold the agent up", async (_, make) => {
   using folder = new TemporaryFolder();
   make(folder.join("key"));

@@ -11,6 +11,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { isJson, type Json } from "../../src/platform/json.ts";
@@ -296,7 +297,7 @@ describe("writing", () => {
 
 test("killed twenty times in the middle of writing, no value that was told durable is lost", async () => {
   using folder = new TemporaryFolder();
-  const script = join(import.meta.dirname, "store-writer.ts");
+  const script = fileURLToPath(import.meta.resolve("./store-writer.ts"));
   for (let round = 1; round <= 20; round += 1) {
     const child = spawn(process.execPath, [script, folder.path], { stdio: ["ignore", "pipe", "pipe"] });
     let said = "";
