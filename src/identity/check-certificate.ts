@@ -82,15 +82,13 @@ function keyProblems({ leaf, others }: CertificateChain, { publicKey }: Facts): 
 /** @returns undefined for a key that is taken. */
 function unsupportedKind({ asymmetricKeyType, asymmetricKeyDetails }: KeyObject): string | undefined {
   const { modulusLength = 0, namedCurve = "an unnamed curve" } = asymmetricKeyDetails ?? {};
-  switch (asymmetricKeyType) {
-    case "rsa":
-      return modulusLength >= 2048 ? undefined : `RSA of ${modulusLength} bits`;
-    case "ec":
-      return namedCurve === "prime256v1" || namedCurve === "secp384r1" ? undefined : `EC on ${namedCurve}`;
-    default:
-      return `of the type ${asymmetricKeyType ?? "unknown"}`;
-  }
+  if (asymmetricKeyType === "rsa") return modulusLength >= 2048 ? undefined : `RSA of ${modulusLength} bits`;
+  if (asymmetricKeyType === "ec") return curves.has(namedCurve) ? undefined : `EC on ${namedCurve}`;
+  return `of the type ${asymmetricKeyType ?? "unknown"}`;
 }
+
+/** P-256 and P-384, as OpenSSL calls them. */
+const curves = new Set(["prime256v1", "secp384r1"]);
 
 function nameProblems({ leaf }: CertificateChain, { registrationId }: Facts): readonly Problem[] {
   const commonName = commonNameOf(leaf);

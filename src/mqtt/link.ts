@@ -21,6 +21,9 @@ export interface LinkOptions {
   readonly onMessage: (topic: string, payload: Uint8Array) => void;
 }
 
+/** What shows a server who we are: one of the two. */
+export type LinkProof = Pick<LinkOptions, "password" | "clientCertificate">;
+
 /** One MQTT 3.1.1 connection, from CONNACK to its end. Never reconnects: that is for the journey to decide. */
 export interface Link extends AsyncDisposable {
   /** Aborted with an AgentError (`mqtt/…`) when the connection ends without our wish. */

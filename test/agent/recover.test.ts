@@ -21,6 +21,7 @@ const identity: Identity = {
   attestation: "symmetric-key",
   credentialDigest: "ab".repeat(32),
   custody: "file /etc/key",
+  warnings: [],
 };
 
 function on(hub: string): Assignment {

@@ -79,7 +79,7 @@ const badValues: readonly Case[] = [
     "an endpoint written as a URL, port 0 and a word as API version",
     `${scope}[provisioning]\nendpoint = "https://dps.example/"\nport = 0\napi_version = "latest"`,
     'config.toml:3: provisioning.endpoint: expected a host name without scheme or port, found "https://dps.example/". Fix: write the host name alone: "dps.example".',
-    "config.toml:4: provisioning.port: expected a port from 1 to 65535, found the number 0. Fix: change it, or delete the line to get 8883.",
+    "config.toml:4: provisioning.port: expected a port from 1 to 65535, found the number 0. Fix: change it, or delete the line to get 8883 for mqtt and 443 for https.",
     'config.toml:5: provisioning.api_version: expected a date such as 2021-06-01, or 2021-06-01-preview, found "latest". Fix: change it, or delete the line to get "2021-06-01".',
   ],
   [
@@ -214,13 +214,13 @@ const badNames: readonly Case[] = [
   [
     "a key pasted as a name",
     `${scope}"${groupKey}" = true`,
-    `config.toml:2: 88 characters (not shown: they may be a key): ${unknownWords}. Fix: delete it; what is known here: id_scope, registration_id, key, provisioning, hub, tls, log, apply.`,
+    `config.toml:2: 88 characters (not shown: they may be a key): ${unknownWords}. Fix: delete it; what is known here: id_scope, registration_id, key, certificate, provisioning, hub, tls, log, apply.`,
   ],
   [
     "names that JavaScript objects have",
     `${scope}__proto__ = 1\nconstructor = 2`,
-    `config.toml:2: __proto__: ${unknownWords}. Fix: delete it; what is known here: id_scope, registration_id, key, provisioning, hub, tls, log, apply.`,
-    `config.toml:3: constructor: ${unknownWords}. Fix: delete it; what is known here: id_scope, registration_id, key, provisioning, hub, tls, log, apply.`,
+    `config.toml:2: __proto__: ${unknownWords}. Fix: delete it; what is known here: id_scope, registration_id, key, certificate, provisioning, hub, tls, log, apply.`,
+    `config.toml:3: constructor: ${unknownWords}. Fix: delete it; what is known here: id_scope, registration_id, key, certificate, provisioning, hub, tls, log, apply.`,
   ],
 ];
 

@@ -73,6 +73,7 @@ describe("a legal configuration", () => {
         key: { scheme: "file", locations: [{ path: join(folder.path, "device.key"), isCredential: false }] },
         provisioning: {
           endpoint: "global.azure-devices-provisioning.net",
+          transport: "mqtt",
           port: 8883,
           apiVersion: "2021-06-01",
         },
@@ -123,6 +124,7 @@ describe("a legal configuration", () => {
       key: { scheme: "file", locations: [{ path: "/run/secrets/gw.key", isCredential: false }] },
       provisioning: {
         endpoint: "dps.example",
+        transport: "mqtt",
         port: 18_883,
         apiVersion: "2025-07-01-preview",
         payload: { site: ["a", { b: 1.5, c: true }] },
