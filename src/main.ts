@@ -7,6 +7,7 @@ import { wire } from "./agent/wire-parts.ts";
 import { serviceConfigFile } from "./cli/service-command.ts";
 import type { ConfigSources } from "./config/load.ts";
 import { configSources } from "./config/sources.ts";
+import { Pkcs11Tokens } from "./identity/pkcs11/tokens.ts";
 import { openMqttLink } from "./mqtt/mqtt-js-link.ts";
 import { lineOutput } from "./platform/line-output.ts";
 import { createLog } from "./platform/log.ts";
@@ -35,6 +36,7 @@ async function runAgent(sources: ConfigSources): Promise<number> {
   }
   const serviceManager = createServiceManager(process.env, log);
   using watchdog = startWatchdog(serviceManager, systemClock, log);
+  using tokens = new Pkcs11Tokens();
   log.notice("agent.started", { version, node: process.versions.node, config: sources.file });
   return await runDaemon({
     sources,
@@ -55,6 +57,7 @@ async function runAgent(sources: ConfigSources): Promise<number> {
         log,
         serviceManager,
         watchdog,
+        tokens,
       }),
   });
 }

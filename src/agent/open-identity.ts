@@ -10,17 +10,24 @@ import {
 import { certificateWarnings, checkCertificate } from "../identity/check-certificate.ts";
 import type { OpenIdentity } from "../identity/identity.ts";
 import { openHmacKey, openTlsKey, readCertificates } from "../identity/open.ts";
+import type { Pkcs11Tokens } from "../identity/pkcs11/tokens.ts";
 import { AgentError } from "../platform/failure.ts";
 
 /**
  * Opens the identity that the config points to. What was opened is closed when the step ends.
+ * @param tokens stay logged in from step to step.
  * @param nowMs wall clock, milliseconds since 1970, by which a certificate holds or not.
  * @throws AgentError as `openHmacKey`, or with a certificate as `readCertificates`, `parseCertificates`, `openTlsKey` and
  *   `checkCertificate`; `identity/no-registration-id` (operator).
  */
-export async function openIdentity(config: Config, hostName: string, nowMs: number): Promise<OpenIdentity> {
-  if (config.certificate !== undefined) return openCertificate(config, config.certificate, nowMs);
-  const { key, ...facts } = await openHmacKey(config.key);
+export async function openIdentity(
+  config: Config,
+  hostName: string,
+  nowMs: number,
+  tokens: Pkcs11Tokens,
+): Promise<OpenIdentity> {
+  if (config.certificate !== undefined) return openCertificate(config, config.certificate, nowMs, tokens);
+  const { key, ...facts } = await openHmacKey(config.key, tokens);
   const registrationId = config.registrationId ?? fromHostName(hostName);
   return {
     identity: { registrationId, attestation: "symmetric-key", ...facts },
@@ -35,10 +42,11 @@ async function openCertificate(
   { key: keyAt, registrationId }: Config,
   certificateAt: KeyLocation,
   nowMs: number,
+  tokens: Pkcs11Tokens,
 ): Promise<OpenIdentity> {
-  const chain = parseCertificates(await readCertificates(certificateAt));
+  const chain = parseCertificates(await readCertificates(certificateAt, tokens));
   const certified = chain.leaf.publicKey.export({ type: "spki", format: "der" });
-  const key = await openTlsKey(keyAt, certified);
+  const key = await openTlsKey(keyAt, certified, tokens);
   try {
     const { publicKey } = key;
     checkCertificate(chain, { publicKey, nowMs, ...(registrationId !== undefined && { registrationId }) });

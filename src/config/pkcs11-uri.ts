@@ -9,7 +9,7 @@ export interface Pkcs11Uri {
   readonly token: TokenNames;
   /** Label and ID of the key, one of them at least; the ID is hex, for example `0a01`. */
   readonly object: { readonly label?: string; readonly id?: string };
-  readonly type?: "private" | "secret-key";
+  readonly type?: (typeof types)[number];
   /** File with the PIN: a name or an absolute path. Absent for tokens that ask for none. */
   readonly pinSource?: string;
 }
@@ -36,7 +36,7 @@ const example =
   "pkcs11:token=gateway;object=device?module-path=/usr/lib/softhsm/libsofthsm2.so&pin-source=file:pin";
 const pathNames = ["token", "serial", "manufacturer", "model", "object", "id", "type"];
 const queryNames = ["module-path", "pin-source"];
-const types = ["private", "secret-key"] as const;
+const types = ["private", "secret-key", "cert"] as const;
 
 /** Attributes that the RFC knows and the agent refuses. None of their values is ever shown. */
 const refused: Readonly<Record<string, UriFault>> = {
@@ -94,7 +94,10 @@ function assemble(attributes: readonly Attribute[]): Pkcs11Uri | UriFault {
     return fault("does not name the key", `add object=LABEL or id=%01, as in ${example}`);
   const type = types.find((known) => known === text("type"));
   if (type === undefined && text("type") !== undefined)
-    return fault("asks for a type that is no key", "write type=private or type=secret-key, or leave it out");
+    return fault(
+      "asks for an unknown type",
+      "write type=private, type=secret-key or type=cert, or leave it out",
+    );
   const modulePath = text("module-path");
   if (modulePath === undefined || !isCleanAbsolutePath(modulePath))
     return fault("does not name the module by its absolute path", `add module-path, as in ${example}`);

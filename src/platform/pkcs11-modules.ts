@@ -7,12 +7,13 @@ const moduleFolders = ["pkcs11", "softhsm"];
 
 /** The PKCS#11 modules that packages have put in the usual places, without the spy of OpenSC; each only once. */
 export function installedPkcs11Modules(): readonly string[] {
-  const folders = libraryFolders.flatMap((folder) => [
-    folder,
-    ...namesIn(folder)
-      .filter((name) => name.includes("-linux-"))
-      .map((name) => join(folder, name)),
-  ]);
+  const folders = libraryFolders.concat(
+    libraryFolders.flatMap((folder) =>
+      namesIn(folder)
+        .filter((name) => name.includes("-linux-"))
+        .map((name) => join(folder, name)),
+    ),
+  );
   const files = folders.flatMap((folder) =>
     moduleFolders.flatMap((name) => namesIn(join(folder, name)).map((file) => join(folder, name, file))),
   );

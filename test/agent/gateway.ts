@@ -6,6 +6,7 @@ import { health, type HealthFacts } from "../../src/agent/health.ts";
 import { run } from "../../src/agent/run.ts";
 import { wire } from "../../src/agent/wire-parts.ts";
 import { loadConfig } from "../../src/config/load.ts";
+import { Pkcs11Tokens } from "../../src/identity/pkcs11/tokens.ts";
 import { openMqttLink } from "../../src/mqtt/mqtt-js-link.ts";
 import { createLog } from "../../src/platform/log.ts";
 import { systemClock, type Clock } from "../../src/platform/time.ts";
@@ -50,6 +51,7 @@ export class Gateway implements AsyncDisposable {
   readonly key: string;
   readonly lines: LogLine[] = [];
   readonly health: HealthFacts[] = [];
+  readonly tokens: Pkcs11Tokens = new Pkcs11Tokens();
   isReady = false;
   readonly #cloud: Cloud;
   readonly #options: GatewayOptions;
@@ -134,6 +136,7 @@ export class Gateway implements AsyncDisposable {
       log,
       serviceManager: this.#serviceManager(),
       watchdog: { expect: () => {}, [Symbol.dispose]: () => {} },
+      tokens: this.tokens,
     });
     const isSynchronised = this.#options.isClockSynchronised;
     const ended = run(
@@ -206,6 +209,7 @@ export class Gateway implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop();
+    this.tokens[Symbol.dispose]();
     rmSync(this.folder, { recursive: true, force: true });
   }
 

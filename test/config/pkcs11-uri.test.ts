@@ -15,7 +15,7 @@ describe("a URI that does not say exactly which key is meant is refused, and the
     ["pkcs11:token=gateway;object=device?module-path=libsofthsm2.so", /does not name the module/],
     ["pkcs11:token=gateway;object=device?module-name=softhsm2", /with module-name/],
     [`pkcs11:token=gateway;slot-id=0;object=device?${module}`, /names a slot/],
-    [`pkcs11:token=gateway;object=device;type=cert?${module}`, /type that is no key/],
+    [`pkcs11:token=gateway;object=device;type=public?${module}`, /unknown type/],
     [`pkcs11:token=gateway;object=device;${module}`, /has "module-path" before the "\?"/],
     [`pkcs11:token=gateway?object=device&${module}`, /has "object" after the "\?"/],
     [`pkcs11:token=gateway;token=other;object=device?${module}`, /says token twice/],
