@@ -5,8 +5,8 @@ import type { TLSSocket } from "node:tls";
 import { untilAborted, within } from "../platform/abort.ts";
 import type { FailedPeer } from "../platform/connect-failure.ts";
 import { AgentError, systemCode } from "../platform/failure.ts";
+import { openSecureSocket } from "../platform/secure-socket.ts";
 import type { ConnectResult, Link, LinkOptions } from "./link.ts";
-import { openSecureSocket } from "./secure-socket.ts";
 import { unansweredFailure } from "./unanswered-failure.ts";
 
 const { default: MqttClient } = mqttClient;

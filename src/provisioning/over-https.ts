@@ -1,10 +1,9 @@
-import { request, type RequestOptions } from "node:https";
-import type { IncomingMessage } from "node:http";
+import { request, type IncomingMessage, type RequestOptions } from "node:http";
 import { within } from "../platform/abort.ts";
 import { connectFailure } from "../platform/connect-failure.ts";
 import { AgentError } from "../platform/failure.ts";
 import { parseRetryAfter } from "../platform/retry-after.ts";
-import { tlsOptions } from "../platform/tls-options.ts";
+import { openSecureSocket } from "../platform/secure-socket.ts";
 import type { LinkProof } from "../mqtt/link.ts";
 import type { RegistrationTransport } from "./register.ts";
 import { pollPath, registerBody, registerPath, type Reply } from "./wire.ts";
@@ -30,6 +29,9 @@ interface Question {
 /** For TCP, TLS and the whole answer together. */
 const answerTimeoutMs = 30_000;
 
+/** RFC 9110 section 7.2: the default port is left out of Host. */
+const httpsPort = 443;
+
 /** What DPS says at most (96 KiB) and then some. */
 const mostBytes = 128 * 1024;
 
@@ -37,7 +39,7 @@ const mostBytes = 128 * 1024;
  * Speaks with DPS over HTTPS, each question on a connection of its own: they are seconds apart, and a resumed TLS session
  * would not show the client's chain again.
  * @throws AgentError from each call: `provisioning/no-answer`, `provisioning/malformed-answer`, `provisioning/unreachable`,
- *   `provisioning/name-not-found`, `provisioning/tls-failed`, `provisioning/tls-intercepted` (retry),
+ *   `provisioning/closed-early`, `provisioning/name-not-found`, `provisioning/tls-failed`, `provisioning/tls-intercepted` (retry),
  *   `provisioning/tls-untrusted`, `provisioning/tls-wrong-name`, `provisioning/tls-validity`,
  *   `provisioning/tls-incompatible`, `provisioning/certificate-refused` (operator); what the client's key failed with.
  * @see https://learn.microsoft.com/rest/api/iot-dps/device/runtime-registration
@@ -75,30 +77,38 @@ function noAnswer(): AgentError {
 }
 
 async function exchange(to: HttpsConnection, question: Question, signal: AbortSignal): Promise<Reply> {
+  const { endpoint: host, port, clientCertificate } = to;
+  const key = clientCertificate === undefined ? {} : { key: clientCertificate.key };
+  const failed = { room: "provisioning", host, port, ...key };
+  // Secured first: what is written during the handshake turns each of its failures into EPROTO.
+  const socket = await openSecureSocket({ ...to, host }, failed, signal);
   const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
   try {
-    const asked = request({ ...requestOptions(to, question), signal }, resolve);
+    const asked = request(
+      { ...requestOptions(to, question), createConnection: () => socket, signal },
+      resolve,
+    );
     asked.on("error", reject);
     asked.end(question.body);
     return await read(await promise);
   } catch (error) {
-    if (error instanceof AgentError) throw error;
-    const { endpoint: host, port, clientCertificate } = to;
-    const key = clientCertificate === undefined ? {} : { key: clientCertificate.key };
-    throw connectFailure(error, { room: "provisioning", host, port, ...key });
+    throw error instanceof AgentError ? error : connectFailure(error, failed);
+  } finally {
+    socket.destroy();
   }
 }
 
 function requestOptions(to: HttpsConnection, { method, path, body }: Question): RequestOptions {
+  const { endpoint, port, userAgent, password } = to;
   return {
-    ...tlsOptions({ ...to, host: to.endpoint }),
     method,
     path,
-    agent: false,
     headers: {
+      host: port === httpsPort ? endpoint : `${endpoint}:${port}`,
       accept: "application/json",
-      "user-agent": to.userAgent,
-      ...(to.password !== undefined && { authorization: to.password.reveal() }),
+      connection: "close",
+      "user-agent": userAgent,
+      ...(password !== undefined && { authorization: password.reveal() }),
       ...(body !== "" && {
         "content-type": "application/json; charset=utf-8",
         "content-length": Buffer.byteLength(body),

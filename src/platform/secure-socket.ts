@@ -1,13 +1,13 @@
 import { connect, type TLSSocket } from "node:tls";
-import { untilAborted } from "../platform/abort.ts";
-import { connectFailure, type FailedPeer } from "../platform/connect-failure.ts";
-import { AgentError } from "../platform/failure.ts";
-import { tlsOptions, type TlsPeer } from "../platform/tls-options.ts";
+import { untilAborted } from "./abort.ts";
+import { connectFailure, type FailedPeer } from "./connect-failure.ts";
+import { AgentError } from "./failure.ts";
+import { tlsOptions, type TlsPeer } from "./tls-options.ts";
 
 /**
  * Opens a TLS connection whose server proved the name we asked for, with TLS 1.2 or later.
  * @param failed how to name the peer when that fails.
- * @throws AgentError as `OpenLink`; the signal's reason when aborted.
+ * @throws AgentError with the codes of `connectFailure`, or `…/closed-early` (retry); the signal's reason when aborted.
  */
 export async function openSecureSocket(
   peer: TlsPeer,
@@ -16,7 +16,7 @@ export async function openSecureSocket(
 ): Promise<TLSSocket> {
   signal.throwIfAborted();
   const socket = connectTls(peer, failed);
-  // MQTT packets leave as several small writes; Nagle's algorithm would hold each back for the peer's delayed ACK, some 40 ms.
+  // Packets leave as several small writes; Nagle's algorithm would hold each back for the peer's delayed ACK, some 40 ms.
   socket.setNoDelay(true);
   const { promise, resolve, reject } = Promise.withResolvers<TLSSocket>();
   const onSecure = () => {
@@ -25,7 +25,7 @@ export async function openSecureSocket(
   const onClose = () => {
     reject(
       new AgentError(
-        "mqtt/closed-early",
+        `${failed.room}/closed-early`,
         "retry",
         `${peer.host}:${peer.port} closed the connection before it was secure`,
       ),
