@@ -1,14 +1,19 @@
 import { build } from "esbuild";
 import { leaveOut } from "./left-out.ts";
+import { mend } from "./mended.ts";
 
 /**
  * Bundles a program and everything it imports into one CommonJS file for Node 24, with its source map beside it
- * (`node --enable-source-maps` reads it). What `left-out.ts` names is not in it.
+ * (`node --enable-source-maps` reads it). `isTrimmed`: without what `left-out.ts` names, and mended as `mended.ts` says.
  *
  * CommonJS, because an ES module that imports one name of `node:fs` makes Node load everything `node:fs` can do: 5 to 10 ms.
  * @returns how many source files went in.
  */
-export async function bundleFile(entry: string, outfile: string): Promise<{ readonly inputs: number }> {
+export async function bundleFile(
+  entry: string,
+  outfile: string,
+  { isTrimmed } = { isTrimmed: true },
+): Promise<{ readonly inputs: number }> {
   const { metafile } = await build({
     entryPoints: [entry],
     outfile,
@@ -27,7 +32,7 @@ export async function bundleFile(entry: string, outfile: string): Promise<{ read
     legalComments: "external",
     sourcemap: true,
     metafile: true,
-    plugins: [leaveOut],
+    plugins: isTrimmed ? [leaveOut, mend] : [],
     logLevel: "warning",
   });
   return { inputs: Object.keys(metafile.inputs).length };

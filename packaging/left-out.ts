@@ -58,6 +58,10 @@ const leftOut: Readonly<Record<string, LeftOut>> = {
     because:
       "mqtt: a copy of Node's streams for other runtimes; READABLE_STREAM=disable does the same when run from source",
   },
+  "./lib/caller": {
+    instead: { code: "module.exports = () => [];" },
+    because: "pino: walks the stack for the file that a transport is relative to",
+  },
   worker_threads: {
     instead: { code: "module.exports = { isMainThread: true };" },
     because: "pino: asks whether it runs in a worker",

@@ -3,6 +3,7 @@ import "./platform/no-buffer-pool.ts";
 import { hostname } from "node:os";
 import manifest from "../package.json" with { type: "json" };
 import { runDaemon } from "./agent/daemon.ts";
+import { ReloadRequests } from "./agent/reload-requests.ts";
 import { wire } from "./agent/wire-parts.ts";
 import { serviceConfigFile } from "./cli/service-command.ts";
 import type { ConfigSources } from "./config/load.ts";
@@ -22,8 +23,8 @@ const drainMs = 4_500;
 
 async function runAgent(sources: ConfigSources): Promise<number> {
   const stop = new AbortController();
-  let onReload: (() => void) | undefined;
-  process.on("SIGHUP", () => onReload?.());
+  const reloads = new ReloadRequests();
+  process.on("SIGHUP", () => reloads.request());
   const log = createLog(lineOutput(1), "notice");
   for (const name of ["SIGTERM", "SIGINT"] as const) {
     process.on(name, () => {
@@ -43,9 +44,7 @@ async function runAgent(sources: ConfigSources): Promise<number> {
     log,
     serviceManager,
     stop: stop.signal,
-    onReload: (listener) => {
-      onReload = listener;
-    },
+    reloads,
     wire: (config) =>
       wire(config, {
         version,

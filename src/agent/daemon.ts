@@ -1,8 +1,10 @@
+import { isDeepStrictEqual } from "node:util";
 import { loadConfig, type ConfigSources } from "../config/load.ts";
 import { formatProblem } from "../config/problem.ts";
 import type { Config } from "../config/config.ts";
 import type { Log } from "../platform/log.ts";
 import type { ServiceManager } from "../platform/service-manager.ts";
+import type { ReloadRequests } from "./reload-requests.ts";
 import { run } from "./run.ts";
 import type { Parts } from "./parts.ts";
 
@@ -13,8 +15,8 @@ export interface DaemonWorld {
   readonly serviceManager: ServiceManager;
   /** Aborted by SIGTERM or SIGINT. */
   readonly stop: AbortSignal;
-  /** Registers what SIGHUP does; one listener. */
-  readonly onReload: (listener: () => void) => void;
+  /** What SIGHUP asks for. */
+  readonly reloads: ReloadRequests;
   /** Everything that depends on the configuration. */
   readonly wire: (config: Config) => Parts;
 }
@@ -61,27 +63,38 @@ export async function runDaemon(world: DaemonWorld): Promise<number> {
 
 async function journey(config: Config, world: DaemonWorld): Promise<never> {
   const change = new AbortController();
-  let reloading: Promise<void> = Promise.resolve();
-  world.onReload(() => {
-    reloading = reloading.then(async () => reload(config, world, change));
-  });
-  return run(world.wire(config), AbortSignal.any([world.stop, change.signal]));
+  const over = new AbortController();
+  const signal = AbortSignal.any([world.stop, change.signal]);
+  const watching = watchReloads(config, world, change, AbortSignal.any([signal, over.signal]));
+  try {
+    return await run(world.wire(config), signal);
+  } finally {
+    over.abort(new Error("the journey is over"));
+    await watching;
+  }
 }
 
-async function reload(current: Config, world: DaemonWorld, change: AbortController): Promise<void> {
+/** Loads the configuration at each request until a good one ends this journey. */
+async function watchReloads(
+  current: Config,
+  { reloads, ...world }: DaemonWorld,
+  change: AbortController,
+  signal: AbortSignal,
+): Promise<void> {
   const { log, serviceManager } = world;
-  serviceManager.reloading();
-  const next = await load(world);
-  const isSame = next !== undefined && JSON.stringify(next) === JSON.stringify(current);
-  if (next === undefined)
-    log.error("config.kept", { because: "the new configuration has problems; the old one stays in force" });
-  else log.notice("config.reloaded", { changed: !isSame });
-  serviceManager.ready();
-  // The same configuration starts the journey anew as well: whoever sends SIGHUP has mended something.
-  if (next !== undefined) change.abort(new Reload(next));
+  while (await reloads.next(signal)) {
+    serviceManager.reloading();
+    const next = await load(world);
+    if (next === undefined)
+      log.error("config.kept", { because: "the new configuration has problems; the old one stays in force" });
+    else log.notice("config.reloaded", { changed: !isDeepStrictEqual(next, current) });
+    serviceManager.ready();
+    // The same configuration starts the journey anew as well: whoever sends SIGHUP has mended something.
+    if (next !== undefined) change.abort(new Reload(next));
+  }
 }
 
-async function load({ sources, log }: DaemonWorld): Promise<Config | undefined> {
+async function load({ sources, log }: Pick<DaemonWorld, "sources" | "log">): Promise<Config | undefined> {
   const loaded = await loadConfig(sources);
   for (const warning of loaded.warnings) log.warning("config.warning", { says: formatProblem(warning) });
   if (loaded.status === "valid") return loaded.config;

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import type { Appliers } from "../appliers/applier.ts";
 import { reconcile, type PropertyResult, type Reconciled } from "../appliers/reconcile.ts";
 import { parseRemembered, type Remembered } from "../appliers/remembered.ts";
@@ -35,6 +36,10 @@ export class Device {
 
   /** Makes the device what `desired` says. Trouble is in the results, not thrown. */
   async apply(desired: Desired, signal: AbortSignal): Promise<Reconciled> {
+    // Known before anything is touched, so that a power cut in the middle is finished at the next start, offline too.
+    if (!isDeepStrictEqual(desired.properties, this.#state.desired.properties)) {
+      await this.#keep({ desired, remembered: this.#state.remembered });
+    }
     const reconciled = await reconcile(
       {
         desired,

@@ -147,7 +147,7 @@ function tellHealth({ phase, parts, standing }: Following, desired: Desired, rec
     failed: reconciled.results
       .filter(({ outcome }) => outcome.status === "failed" || outcome.status === "rejected")
       .map(({ component, property }) => (component === undefined ? property : `${component}.${property}`)),
-    isFallback: phase.askDpsAfterMs !== undefined,
+    isFallback: phase.askDpsAtMs !== undefined,
     ...(certificateExpiresAtMs !== undefined && { certificateExpiresAtMs }),
     warnings: trouble === undefined ? warnings : [`${trouble.message} [${trouble.code}]`, ...warnings],
   });

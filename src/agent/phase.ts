@@ -18,6 +18,6 @@ export type Phase =
       readonly assignment: Assignment;
       /** The hub that accepted us last, where `assignment` has yet to prove itself. */
       readonly fallback?: Assignment;
-      /** Set when DPS has to be asked again though this hub serves: after that time the session is left for it. */
-      readonly askDpsAfterMs?: number;
+      /** Set when DPS has to be asked again though this hub serves: then (monotonic clock) the session is left for it. */
+      readonly askDpsAtMs?: number;
     };

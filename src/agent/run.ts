@@ -103,7 +103,7 @@ class Journey {
     let acceptedAt: number | undefined;
     const onAccepted = () => {
       acceptedAt = clock.monotonic();
-      this.#history = afterAccepted(this.#history);
+      this.#history = afterAccepted(this.#history, phase.askDpsAtMs !== undefined);
     };
     try {
       const ended = await serve({ phase, parts: this.#parts, device: this.#device, onAccepted }, signal);
@@ -118,8 +118,9 @@ class Journey {
   /** A credential that changed under way starts the journey anew; everything else is for `recover`. */
   #decide(phase: Phase, error: AgentError): Decision {
     if (error.remedy === "reidentify") return { next: { at: "identifying" }, delayMs: 0 };
-    const pace = { refusalRetryMs: this.#parts.config.hub.refusalRetryMs };
-    return recover(phase, error, this.#history, pace, this.#parts.random);
+    const { config, clock, random } = this.#parts;
+    const { refusalRetryMs } = config.hub;
+    return recover(phase, error, this.#history, { nowMs: clock.monotonic(), refusalRetryMs, random });
   }
 
   #announce(phase: Phase, error: AgentError, { next, delayMs }: Decision): void {

@@ -67,24 +67,24 @@ async function stay(
 ): Promise<Ended> {
   let standing: Standing = { identity };
   let lookAfterMs = firstLookAfterMs(identity, parts);
-  let askAfterMs = phase.askDpsAfterMs;
   for (let failures = 0; ;) {
-    const isAskDue = askAfterMs !== undefined && askAfterMs < lookAfterMs;
-    const leaveAfterMs = isAskDue ? (askAfterMs ?? 0) : lookAfterMs;
+    const askDpsInMs = askInMs(phase, parts);
+    const leaveAfterMs = Math.min(lookAfterMs, askDpsInMs);
     using leave = new Alarm(parts.clock, leaveAfterMs);
     parts.expectProgress(leaveAfterMs + longestWorkMs);
     await followTwin({ session, device, phase, parts, standing, leave: leave.signal }, signal);
-    if (isAskDue) return askDps(phase);
-    if (askAfterMs !== undefined) askAfterMs -= leaveAfterMs;
+    if (askDpsInMs <= lookAfterMs) return askDps(phase);
     standing = await lookAgain(phase, parts, standing.identity, signal);
     failures = standing.trouble === undefined ? 0 : failures + 1;
     if (failures === 0 && identity.attestation === "symmetric-key") {
-      const { askDpsAfterMs: _, ...rest } = phase;
-      const owed = askAfterMs === undefined ? {} : { askDpsAfterMs: askAfterMs };
-      return { because: "token renewal", next: { ...rest, ...owed } };
+      return { because: "token renewal", next: phase };
     }
     lookAfterMs = failures === 0 ? lookEveryMs : backoff(lookLadder, failures, parts.random);
   }
+}
+
+function askInMs({ askDpsAtMs }: Online, { clock }: Parts): number {
+  return askDpsAtMs === undefined ? Infinity : Math.max(0, askDpsAtMs - clock.monotonic());
 }
 
 function firstLookAfterMs({ attestation }: Identity, { config, random }: Parts): number {

@@ -1,5 +1,5 @@
 import { access } from "node:fs/promises";
-import type { Log } from "./log.ts";
+import type { Fields, Log } from "./log.ts";
 import { runCommand } from "./run-command.ts";
 
 /** What the service manager is told; see sd_notify(3). Without systemd every call does nothing. */
@@ -33,9 +33,15 @@ export function createServiceManager(
   const watchdogUsec = Number(environment["WATCHDOG_USEC"] ?? 0);
   let queue: Promise<void> = Promise.resolve();
   let lastStatus = "";
+  let isBroken = false;
+  const send = async (to: string, variables: readonly string[]): Promise<void> => {
+    const failure = await deliver(to, variables);
+    // Told once, not at each feeding of the watchdog.
+    if (failure !== undefined && !isBroken) log.warning("platform.notify-failed", { variables, ...failure });
+    isBroken = failure !== undefined;
+  };
   const say = (...variables: readonly string[]) => {
-    if (socket === undefined) return;
-    queue = queue.then(async () => deliver(socket, variables, log));
+    if (socket !== undefined) queue = queue.then(async () => send(socket, variables));
   };
   return {
     watchdogMs: socket !== undefined && watchdogUsec > 0 ? watchdogUsec / 1000 : undefined,
@@ -65,18 +71,14 @@ export function createServiceManager(
   };
 }
 
-async function deliver(socket: string, variables: readonly string[], log: Log): Promise<void> {
+/** @returns why it failed, for the log; undefined where it went well. */
+async function deliver(socket: string, variables: readonly string[]): Promise<Fields | undefined> {
   try {
-    const file = await findProgram();
-    const signal = new AbortController().signal;
-    const result = await runCommand(
-      { file, args: variables, env: { NOTIFY_SOCKET: socket }, timeoutMs },
-      signal,
-    );
-    if (result.exitCode !== 0)
-      log.warning("platform.notify-failed", { variables, says: result.lastStderrLine });
+    const command = { file: await findProgram(), args: variables, env: { NOTIFY_SOCKET: socket }, timeoutMs };
+    const result = await runCommand(command, new AbortController().signal);
+    return result.exitCode === 0 ? undefined : { says: result.lastStderrLine };
   } catch (error) {
-    log.warning("platform.notify-failed", { variables, error });
+    return { error };
   }
 }
 

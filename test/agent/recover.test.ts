@@ -15,7 +15,7 @@ import { AgentError, type Remedy } from "../../src/platform/failure.ts";
 import { fingerprint, type Assignment } from "../../src/provisioning/assignment.ts";
 
 const minute = 60_000;
-const pace = { refusalRetryMs: 30_000 };
+const refusalRetryMs = 30_000;
 const identity: Identity = {
   registrationId: "gw-1",
   attestation: "symmetric-key",
@@ -46,9 +46,13 @@ function fail(
   failure: AgentError,
   history: History,
   draw = 0.5,
+  nowMs = 0,
 ): Decision & { readonly history: History } {
   const counted = afterFailure(history, phase.at, failure);
-  return { ...recover(phase, failure, counted, pace, () => draw), history: counted };
+  return {
+    ...recover(phase, failure, counted, { nowMs, refusalRetryMs, random: () => draw }),
+    history: counted,
+  };
 }
 
 describe("the hub refuses", () => {
@@ -74,7 +78,7 @@ describe("the hub refuses", () => {
 
   test("once, is accepted, and refuses again: that is once, not twice in a row", () => {
     const { history } = fail(online(), error("reprovision"), blankHistory);
-    expect(fail(online(), error("reprovision"), afterAccepted(history)).next).toEqual(online());
+    expect(fail(online(), error("reprovision"), afterAccepted(history, false)).next).toEqual(online());
   });
 
   test("the hub that DPS named anew: it has two chances of its own", () => {
@@ -123,15 +127,15 @@ describe("anything else at the hub", () => {
     ["retry", 1_000, minute],
     ["operator", 30_000, 60 * minute],
   ] as const)("of the kind %s is repeated after %i to %i ms", (remedy, least, most) => {
-    const worn = { ...blankHistory, hubFailures: 50 };
+    const worn = { ...blankHistory, hubFailures: 50, hubStreak: { code: "room/fact", times: 50 } };
     expect(fail(online(), error(remedy), blankHistory, 0).delayMs).toBe(least);
     expect(fail(online(), error(remedy), worn, 0.999_999_999).delayMs).toBe(most);
   });
 
   test("a flapping line does not reset its own back-off; a session that held for a minute does", () => {
     const worn = { ...blankHistory, hubFailures: 9 };
-    expect(afterSession(afterAccepted(worn), 59_999).hubFailures).toBe(9);
-    expect(afterSession(afterAccepted(worn), minute).hubFailures).toBe(0);
+    expect(afterSession(afterAccepted(worn, false), 59_999).hubFailures).toBe(9);
+    expect(afterSession(afterAccepted(worn, false), minute).hubFailures).toBe(0);
   });
 });
 
@@ -147,8 +151,13 @@ describe("DPS fails", () => {
   test("because a person has to act: slowly, but never never", () => {
     const delays = Array.from(
       { length: 20 },
-      (_, dpsAttempts) =>
-        fail(provisioning(), error("operator"), { ...blankHistory, dpsAttempts }, 0.999_999_999).delayMs,
+      (_, times) =>
+        fail(
+          provisioning(),
+          error("operator"),
+          { ...blankHistory, dpsStreak: { code: "room/fact", times } },
+          0.999_999_999,
+        ).delayMs,
     );
     expect(Math.min(...delays)).toBeGreaterThanOrEqual(30_000);
     expect(Math.max(...delays)).toBe(60 * minute);
@@ -157,8 +166,41 @@ describe("DPS fails", () => {
   test("with a fallback: the old hub has its turn, and DPS is owed", () => {
     const { next, delayMs } = fail(provisioning(on("old.net")), error("operator"), blankHistory);
     expect(next).toMatchObject({ at: "online", assignment: on("old.net") });
-    expect(next.at === "online" && next.askDpsAfterMs).toBeGreaterThanOrEqual(30_000);
+    expect(next.at === "online" && next.askDpsAtMs).toBeGreaterThanOrEqual(30_000);
     expect(delayMs).toBeLessThanOrEqual(minute);
+  });
+
+  test("after many network failures a first refusal by a person's doing does not wait an hour", () => {
+    const worn = { ...blankHistory, dpsAttempts: 50, dpsStreak: { code: "mqtt/unreachable", times: 50 } };
+    expect(fail(provisioning(), error("operator"), worn, 0.999_999).delayMs).toBeLessThanOrEqual(minute);
+  });
+
+  test("again and again while the old hub serves: the ladder grows all the same", () => {
+    let history = blankHistory;
+    let nowMs = 0;
+    const gaps: number[] = [];
+    for (let round = 0; round < 15; round += 1) {
+      const { next, history: failed } = fail(
+        provisioning(on("old.net")),
+        error("retry"),
+        history,
+        0.999_999,
+        nowMs,
+      );
+      if (next.at !== "online" || next.askDpsAtMs === undefined) throw new Error("the fallback has its turn");
+      gaps.push(next.askDpsAtMs - nowMs);
+      history = afterAccepted(failed, true);
+      nowMs = next.askDpsAtMs;
+    }
+    expect(gaps).toEqual(gaps.toSorted((one, other) => one - other));
+    expect(gaps.at(-1)).toBeGreaterThan(9 * minute);
+  });
+
+  test("and the old hub's line breaks meanwhile: the old hub again until DPS is due, then DPS", () => {
+    const owed = online({ assignment: on("old.net"), askDpsAtMs: 100_000 });
+    expect(fail(owed, error("retry"), blankHistory, 0.5, 1_000).next).toEqual(owed);
+    const due = fail(owed, error("retry"), blankHistory, 0.5, 99_500);
+    expect(due).toMatchObject({ next: { at: "provisioning", fallback: on("old.net") }, delayMs: 500 });
   });
 
   test("with a fallback that refuses too: DPS again, and the fallback is kept", () => {
@@ -212,7 +254,7 @@ describe("whatever happens", () => {
       }
       if (phase.at === "online" && works) {
         accepted.push(phase.assignment.hub);
-        history = afterAccepted(history);
+        history = afterAccepted(history, phase.askDpsAtMs !== undefined);
       }
       const failure = error(works && remedy === "reprovision" ? "retry" : remedy, wish);
       const decision = fail(phase, failure, history, draw);
@@ -226,7 +268,7 @@ describe("whatever happens", () => {
     fc.assert(
       fc.property(events, (life) => {
         live(life, (before, failure, { next }) => {
-          const isHeld = before.at === "online" && before.askDpsAfterMs === undefined;
+          const isHeld = before.at === "online" && before.askDpsAtMs === undefined;
           expect(isHeld && failure.remedy !== "reprovision" ? next : before).toEqual(before);
         });
       }),
@@ -238,7 +280,7 @@ describe("whatever happens", () => {
       fc.property(events, (life) => {
         live(life, (before, failure, { next, delayMs }) => {
           const isPutOff = before.at === "provisioning" && next.at === "online";
-          const floorMs = isPutOff ? next.askDpsAfterMs : delayMs;
+          const floorMs = isPutOff ? next.askDpsAtMs : delayMs;
           expect(floorMs).toBeGreaterThanOrEqual(failure.retryAfterMs ?? 0);
         });
       }),

@@ -56,10 +56,8 @@ async function liveFor(ms: number, gateway: Gateway, clock: ManualClock): Promis
   const until = clock.monotonic() + ms;
   const waits: number[] = [];
   for (;;) {
-    await gateway.until(
-      () => gateway.health.at(-1)?.at === "waiting",
-      "the agent waits for its next attempt",
-    );
+    const isWaiting = () => ["waiting", "connected"].includes(gateway.health.at(-1)?.at ?? "");
+    await gateway.until(isWaiting, "the agent waits for its next attempt");
     await clock.someoneSleeps();
     const before = gateway.health.length;
     const wait = clock.nextIn() ?? 0;
@@ -87,6 +85,7 @@ test("ten minutes without a line: jittered back-off, then it reconnects and appl
   await gateway.connected();
 
   await own.levers.setLine("test", false);
+  await gateway.until(() => gateway.health.at(-1)?.at === "waiting", "the line was cut");
   const waits = await liveFor(10 * 60_000, gateway, clock);
   own.levers.patchTwin("test", gateway.registrationId, { desired: { site: { name: "Hall 8" } } });
 
@@ -179,6 +178,21 @@ test("a changed ID scope leads to DPS, and while DPS refuses it the old hub goes
   expect(connects(gateway, "dps")).toBe(asked + 1);
 });
 
+test("a typing error in the ID scope costs a few calls to DPS an hour, not a storm, and the old hub serves in between", async () => {
+  const clock = new ManualClock();
+  await using gateway = await startConnected(clock);
+  await gateway.stop();
+  gateway.writeConfig({ idScope: "0ne00000000" });
+  gateway.health.length = 0;
+  const asked = connects(gateway, "dps");
+  await gateway.start();
+  await liveFor(3 * 60 * 60_000, gateway, clock);
+  const calls = connects(gateway, "dps") - asked;
+  expect(calls).toBeGreaterThanOrEqual(4);
+  expect(calls).toBeLessThanOrEqual(25);
+  expect(gateway.health.filter(({ at }) => at === "connected").length).toBeGreaterThanOrEqual(calls - 1);
+}, 30_000);
+
 test("a changed credential leads to DPS; the new hub's acceptance ends the fallback", async () => {
   await using gateway = await startConnected();
   await gateway.stop();
@@ -228,6 +242,7 @@ test("a hub that cannot be reached is no reason to ask DPS, not even after half 
   await using gateway = await startConnected(clock);
   const asked = connects(gateway, "dps");
   await cloud.levers.setLine("test", false);
+  await gateway.until(() => gateway.health.at(-1)?.at === "waiting", "the line was cut");
   await liveFor(30 * 60_000, gateway, clock);
   await cloud.levers.setLine("test", true);
   expect(connects(gateway, "dps")).toBe(asked);

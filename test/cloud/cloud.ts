@@ -14,8 +14,9 @@ import { withFaults } from "./fault-front.ts";
 import { withHttpsFaults } from "./fault-https.ts";
 import { FaultProxies } from "./fault-proxies.ts";
 import { Hub } from "./hub.ts";
+import { serveHubOverHttps } from "./hub-over-https.ts";
 import { serveHubOverMqtt } from "./hub-over-mqtt.ts";
-import { createHttpsFront, nothingOverHttps, type HttpsService } from "./https-front.ts";
+import { createHttpsFront, type HttpsService } from "./https-front.ts";
 import { Journal, type CloudEvent } from "./journal.ts";
 import { Levers, type EndpointInfo, type EndpointPlace } from "./levers.ts";
 import { LinkedHubs } from "./linked-hubs.ts";
@@ -137,7 +138,8 @@ export async function startCloud(options: CloudOptions = {}): Promise<Cloud> {
       credentialPolicies,
     });
     const service = serveHubOverMqtt({ hub, journal, clock, tokenGraceMs });
-    endpoints.set(name, await open(ground, name, network, place, service));
+    const overHttps = serveHubOverHttps({ hub, journal, clock });
+    endpoints.set(name, await open(ground, name, network, place, service, overHttps));
     hubs.set(name, hub);
   };
   for (const name of hubNames) await addHub(name);
@@ -200,7 +202,7 @@ async function open(
   network: string,
   place: number,
   service: MqttService,
-  overHttps: HttpsService = nothingOverHttps,
+  overHttps: HttpsService,
 ): Promise<EndpointPlace> {
   const host = `${network}.${place}`;
   const dnsName = dnsNameOf(name);

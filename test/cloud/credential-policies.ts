@@ -58,6 +58,10 @@ export class CredentialPolicies {
     return [...this.#issuers.values()].map(({ policy }) => policy);
   }
 
+  has(name: string): boolean {
+    return this.#issuers.has(name);
+  }
+
   get(name: string): CredentialPolicy {
     return this.#find(name).policy;
   }

@@ -3,6 +3,7 @@ import { startCloud, type Cloud } from "./cloud.ts";
 import { anyText, objectWith } from "./matchers.ts";
 import { parseAnswer, type FinalAnswer } from "./test-device.ts";
 import { httpsDevice } from "./test-dps-https.ts";
+import { createRoot } from "./test-pki.ts";
 import { startWebhook, type TestWebhook } from "./test-webhook.ts";
 
 let cloud: Cloud;
@@ -151,6 +152,27 @@ describe("a device is allocated", () => {
       },
     ]);
     expect(JSON.stringify(webhook.requests)).not.toContain("primaryKey");
+  });
+
+  it("by a webhook that is told the group and the certificate", async () => {
+    webhook.answer(allocation("far"));
+    const factory = await createRoot("Factory");
+    cloud.levers.enrollments.putGroup({
+      groupId: "line",
+      attestation: { type: "x509", signingCertificates: [factory.certPem] },
+      allocationPolicy: "custom",
+      webhookUrl: webhook.url,
+    });
+    const { chainPem, keyPem } = await factory.leaf("member");
+    await httpsDevice(cloud, "member", undefined, { cert: chainPem, key: keyPem }).provision();
+    expect(webhook.requests.at(-1)).toMatchObject({
+      enrollmentGroup: { groupId: "line" },
+      deviceRuntimeContext: {
+        registrationId: "member",
+        x509: { certificateInfo: { subjectName: "CN=member" }, enrollmentGroupId: "line" },
+      },
+    });
+    expect(cloud.levers.devices("far").map(({ deviceId }) => deviceId)).toContain("member");
   });
 
   it("after a webhook has taken its time, assigning meanwhile", async () => {

@@ -1,12 +1,11 @@
 import type { X509Certificate } from "node:crypto";
-import type { CaCertificates } from "./ca-certificates.ts";
-import { parseCertificate } from "./ca-certificates.ts";
+import { parseCertificate, type CaCertificates } from "./ca-certificates.ts";
 import { refusals, type DpsRefusal } from "./dps-answer.ts";
+import type { Identity } from "./dps-identity.ts";
 import type { Login } from "./dps-login.ts";
-import type { TpmChallenges, TpmKeys } from "./dps-tpm.ts";
+import type { TpmChallenges } from "./dps-tpm.ts";
 import { areAllValid, findAuthority, isFor, type Chain } from "./dps-x509.ts";
 import type { Enrollment, EnrollmentGroup, Enrollments } from "./enrollments.ts";
-import type { DeviceKeys } from "./hub.ts";
 import { deriveKey, isSignedWith, type SasToken } from "./sas-token.ts";
 
 /** What one device gets, whether it was enrolled by itself or through a group, and how it has shown who it is. */
@@ -17,18 +16,6 @@ export interface Entitlement {
   readonly groupId?: string;
   readonly identity: Identity;
 }
-
-type Identity =
-  | { readonly by: "symmetricKey"; readonly keys: DeviceKeys }
-  | {
-      readonly by: "x509";
-      readonly leaf: X509Certificate;
-      /** Of a group: who stands above the leaf. */
-      readonly signer?: X509Certificate;
-      /** Of an individual enrollment: both certificates that it names. */
-      readonly enrolled: readonly X509Certificate[];
-    }
-  | { readonly by: "tpm"; readonly keys: TpmKeys };
 
 interface AttestOptions {
   readonly enrollments: Enrollments;

@@ -53,8 +53,11 @@ describe("a register call with a csr is refused with 400040 and the reason when 
 });
 
 describe("a device gets no certificate", () => {
-  it("without a policy behind its enrollment", async () => {
-    const { primaryKey } = cloud.levers.enrollments.put({ registrationId: "plain" });
+  it.each([
+    ["without a policy behind its enrollment", {}],
+    ["under a policy that was never made", { credentialPolicy: "nowhere" }],
+  ])("%s", async (_name, spec) => {
+    const { primaryKey } = cloud.levers.enrollments.put({ registrationId: "plain", ...spec });
     const { body } = await asking("plain", primaryKey, preview).provision({ csr: createCsr("plain") });
     expect([body.status, chainIn(body)]).toEqual(["assigned", []]);
     expect(cloud.levers.device("test", "plain")).toMatchObject({ type: "sas" });

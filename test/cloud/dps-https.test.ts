@@ -159,6 +159,11 @@ describe("DPS over HTTPS", () => {
     expect(await asked.provision()).toMatchObject({ status: 200, body: { status: "disabled" } });
   });
 
+  it("takes null for what a device does not have", async () => {
+    const absent = { registrationId: null, payload: null, tpm: null, csr: null };
+    expect((await device.register(absent)).status).toBe(202);
+  });
+
   it("takes an empty body, a group's derived key, and an ID in percent-encoding", async () => {
     const { primaryKey } = cloud.levers.enrollments.putGroup({ groupId: "fleet" });
     const id = "urn:fleet:1";

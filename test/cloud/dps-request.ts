@@ -21,14 +21,18 @@ export function parseDpsRequest(login: Login, body: string): DpsRequest | undefi
   if (Buffer.byteLength(body) > longestBody) return undefined;
   const request = parseJson(body);
   if (!isJsonObject(request)) return undefined;
-  const { registrationId = login.registrationId, payload, csr } = request;
+  // Some devices write null for what they do not have.
+  const registrationId = request["registrationId"] ?? login.registrationId;
+  const payload = request["payload"] ?? undefined;
+  const csr = request["csr"] ?? undefined;
+  const sentTpm = request["tpm"] ?? undefined;
   if (typeof registrationId !== "string") return undefined;
   if (registrationId.toLowerCase() !== login.registrationId.toLowerCase()) return undefined;
   if (csr !== undefined && typeof csr !== "string") return undefined;
-  const tpm = parseTpmKeys(request["tpm"]);
-  if (tpm === undefined && request["tpm"] !== undefined) return undefined;
+  const tpm = parseTpmKeys(sentTpm);
+  if (tpm === undefined && sentTpm !== undefined) return undefined;
   return {
-    ...(payload === undefined || payload === null ? {} : { payload }),
+    ...(payload === undefined ? {} : { payload }),
     ...(tpm === undefined ? {} : { tpm }),
     ...(csr === undefined ? {} : { csr }),
   };

@@ -157,6 +157,10 @@ describe("a TPM", () => {
       const { body } = await device.provision(isRepeated ? { registrationId, tpm: keysOf(tpm) } : {});
       expect(body).toMatchObject({ status: "assigned", registrationState: { deviceId: registrationId } });
 
+      const lookup = await device.lookup();
+      expect(parseAnswer(lookup.body).status).toBe("assigned");
+      expect(lookup.body).not.toContain("authenticationKey");
+
       const resource = `${cloud.hub("test").host}/devices/${registrationId}`;
       const connect = async (password: string): Promise<number> =>
         refusalOf(connectToHub(cloud, "test", registrationId, "", { password }));

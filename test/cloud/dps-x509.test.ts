@@ -139,6 +139,7 @@ describe.each(transports)("over %s an enrollment group", (transport, provision) 
       },
     ],
     ["a self-signed certificate", async () => createSelfSigned("dev-1")],
+    ["a leaf that another device has issued", async () => (await line.rogue("dev-2")).leaf("dev-1")],
     ["a leaf of another, with a genuine chain behind it", async () => withForeignChain()],
   ])("refuses %s", async (_name, make) => {
     enrollGroup("factory", factory);

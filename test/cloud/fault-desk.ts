@@ -99,15 +99,16 @@ export class FaultDesk {
     let random: (() => number) | undefined;
     return {
       packet: (frame, direction) => {
-        const isFirst = random === undefined;
-        if (isFirst && frame.name === "connect" && direction === "fromDevice") {
+        const draw = random;
+        if (draw === undefined && frame.name === "connect" && direction === "fromDevice") {
           clientId = clientIdOf(frame);
           random = createRandom(`${this.seed}/${this.#nextConnection(endpoint, clientId)}`);
         }
-        const chance = isFirst ? 1 : (random?.() ?? 1);
         const rule = this.#find(endpoint, clientId, (moment, id) => {
           if (moment.at === "chance") {
-            return chance < moment.probability && (moment.direction ?? direction) === direction;
+            // Each rule draws for itself: with one number for all, the likeliest rule would hide the others.
+            const isRightWay = (moment.direction ?? direction) === direction;
+            return isRightWay && draw !== undefined && draw() < moment.probability;
           }
           if (!isMeant(moment, frame, direction)) return false;
           return isNth(counts, String(id), "nth" in moment ? moment.nth : undefined);

@@ -104,7 +104,7 @@ describe("MQTT over WebSocket", () => {
 });
 
 describe("HTTPS", () => {
-  it("of a hub answers 404 to everything", async () => {
+  it("of a hub knows no file upload", async () => {
     expect(await askHttps(cloud, "test", { path: "/devices/gateway-1/files" })).toMatchObject({
       status: 404,
     });

@@ -90,9 +90,3 @@ async function answer(
     response.writeHead(500).end();
   }
 }
-
-/** For an endpoint that speaks nothing but MQTT on this port. */
-export const nothingOverHttps: HttpsService = async (request, response) => {
-  request.resume();
-  response.writeHead(404).end();
-};

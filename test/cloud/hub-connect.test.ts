@@ -37,6 +37,14 @@ describe("CONNECT to a hub is refused with 5 for", () => {
       "a client ID in other letters",
       () => ({ clientId: "Gateway-1", username: `${host()}/Gateway-1/?api-version=2021-04-12` }),
     ],
+    [
+      "a module of a device",
+      () => ({
+        clientId: "gateway-1/module",
+        username: `${host()}/gateway-1/module/?api-version=2021-04-12`,
+        token: { resource: `${host()}/devices/gateway-1/modules/module` },
+      }),
+    ],
     ["an empty password", () => ({ password: "" })],
     ["a password that is no token", () => ({ password: "open sesame" })],
     ["an expired token", () => ({ token: { lifetimeSeconds: -1 } })],

@@ -18,6 +18,7 @@ interface Operation {
   readonly rid: string;
   readonly correlationId: string;
   readonly operationExpires: string;
+  readonly expiresAtMs: number;
   cancel(): void;
 }
 
@@ -56,7 +57,7 @@ export class CertificateIssuance {
     const request = readIssueRequest(deviceId, rid, body);
     if (request.status === "refused") return this.#error(rid, numbers[request.kind], request.because, null);
     const { csr, replace } = request;
-    const pending = this.#operations.get(deviceId);
+    const pending = this.#pending(deviceId);
     if (replace !== undefined && replace !== "*" && replace !== pending?.rid) {
       return this.#error(rid, 412_001, "no active request to replace", { requestId: replace });
     }
@@ -87,6 +88,14 @@ export class CertificateIssuance {
     this.#results.delete(deviceId);
   }
 
+  /** Its alarm may ring a moment late. */
+  #pending(deviceId: string): Operation | undefined {
+    const operation = this.#operations.get(deviceId);
+    if (operation === undefined || this.#clock.now() < operation.expiresAtMs) return operation;
+    operation.cancel();
+    return undefined;
+  }
+
   #begin(deviceId: string, rid: string, csr: string): IssuanceAnswer {
     const expiresAtMs = this.#clock.now() + operationLifeMs;
     const correlationId = randomUUID();
@@ -97,6 +106,7 @@ export class CertificateIssuance {
       rid,
       correlationId,
       operationExpires,
+      expiresAtMs,
       cancel: (): void => {
         for (const stop of stopTimers) stop();
         if (this.#operations.get(deviceId) === operation) this.#operations.delete(deviceId);

@@ -36,14 +36,27 @@ export function judgeHubLogin(hub: Hub, request: ConnectRequest, nowMs: number):
   if (request.willTopic?.startsWith(`devices/${clientId}/messages/events/`) === false) {
     return refuse("will for an unknown topic");
   }
-  const device = hub.find(clientId);
-  const { password = "", certificates } = request;
+  const verdict = judgeHubProof(hub, clientId, request, nowMs);
+  return verdict.status === "granted" ? { ...verdict, apiVersion } : verdict;
+}
+
+/** What a client shows, whatever it is carried by. */
+type HubProof = Pick<ConnectRequest, "password" | "certificates">;
+
+/** Is whoever shows this that device, and may it come in now? */
+export function judgeHubProof(
+  hub: Hub,
+  deviceId: string,
+  { password = "", certificates }: HubProof,
+  nowMs: number,
+): Omit<HubLogin, "apiVersion"> | Objection {
+  const device = hub.find(deviceId);
   const [leaf, ...issuers] = certificates;
   const hasPassword = password !== "";
   if (!hasPassword && leaf === undefined) return refuse("neither password nor certificate");
   if (device === undefined) return refuse("unknown device");
   if (!device.isEnabled) return refuse("disabled device");
-  const granted = { status: "granted", deviceId: clientId, apiVersion } as const;
+  const granted = { status: "granted", deviceId } as const;
   if (!hasPassword && leaf !== undefined) {
     const because = findCertificateObjection(hub, device, [leaf, ...issuers], nowMs);
     return because === undefined ? { ...granted, proof: "certificate" } : refuse(because);

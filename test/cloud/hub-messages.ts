@@ -42,7 +42,7 @@ export interface CloudMessage extends Omit<MessageSpec, "body" | "bodyBase64"> {
   readonly deliveryCount: number;
 }
 
-type Outcome = "Success" | "Expired" | "DeliveryCountExceeded" | "Purged";
+type Outcome = "Success" | "Rejected" | "Expired" | "DeliveryCountExceeded" | "Purged";
 
 /** What the sender hears about a message that asked for acknowledgement. */
 export interface Feedback {
@@ -132,6 +132,11 @@ export class CloudMessages {
   /** The device has it. Too late for a message that is gone already. */
   complete(deviceId: string, lockToken: string): void {
     this.#settle(deviceId, lockToken, "Success");
+  }
+
+  /** The device does not want it: possible over HTTPS only. */
+  reject(deviceId: string, lockToken: string): void {
+    this.#settle(deviceId, lockToken, "Rejected");
   }
 
   /** @returns how many were dropped. */

@@ -44,6 +44,7 @@ export class HubThrottle {
   change(input: ThrottleChange): ThrottleSettings {
     const change = parse(throttleChange, input);
     const old = this.#settings;
+    this.#releases = [];
     this.#settings = {
       connectsPerSecond: pick(change.connectsPerSecond, old.connectsPerSecond),
       publishesPerSecond: pick(change.publishesPerSecond, old.publishesPerSecond),

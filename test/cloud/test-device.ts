@@ -1,7 +1,7 @@
 import { createHmac, randomUUID } from "node:crypto";
 import { Socket } from "node:net";
 import type { ConnectionOptions } from "node:tls";
-import { connectAsync, type IClientOptions, type IPublishPacket, type MqttClient } from "mqtt";
+import { connect as openClient, type IClientOptions, type IPublishPacket, type MqttClient } from "mqtt";
 import type { Cloud } from "./cloud.ts";
 
 /** One message as the device got it. */
@@ -46,10 +46,7 @@ async function connect(
     reconnectPeriod: 0,
     ...options,
   } as const;
-  // Told not to try again, it fails when the connection is closed without a word.
-  const client = await connectAsync(`${settings.protocol}://${host}:${settings.port}`, settings, false);
-  // A PUBACK on the way would otherwise hold back the next request for the 40 ms of a delayed acknowledgement.
-  if (client.stream instanceof Socket) client.stream.setNoDelay(true);
+  const client = openClient(`${settings.protocol}://${host}:${settings.port}`, settings);
   const order: string[] = [];
   const inbox: Received[] = [];
   const waiting = new Set<() => void>();
@@ -62,10 +59,14 @@ async function connect(
     inbox.push({ topic, status, body: payload.toString(), qos });
     for (const wake of waiting) wake();
   });
-  // An ECONNRESET from the cloud's hard close is what the tests are about, not an accident.
-  client.on("error", () => {});
   const closed = Promise.withResolvers<void>();
   client.once("close", () => closed.resolve());
+  // Listening before: a message that waited may come right behind the CONNACK.
+  await established(client);
+  // An ECONNRESET from the cloud's hard close is what the tests are about, not an accident.
+  client.on("error", () => {});
+  // A PUBACK on the way would otherwise hold back the next request for the 40 ms of a delayed acknowledgement.
+  if (client.stream instanceof Socket) client.stream.setNoDelay(true);
 
   async function take(wanted: (message: Received) => boolean): Promise<Received> {
     for (;;) {
@@ -91,6 +92,24 @@ async function connect(
     next: async (topicPrefix) => take(({ topic }) => topic.startsWith(topicPrefix)),
     [Symbol.asyncDispose]: async () => client.endAsync(true),
   };
+}
+
+/** @throws Error with the CONNACK's `code`, or of the socket, or when the connection is closed without a word. */
+async function established(client: MqttClient): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  const closedSilently = (): void => reject(new Error("closed without a word"));
+  client.once("connect", () => resolve());
+  client.on("error", reject);
+  client.on("close", closedSilently);
+  try {
+    await promise;
+  } catch (error) {
+    client.end(true);
+    throw error;
+  } finally {
+    client.off("error", reject);
+    client.off("close", closedSilently);
+  }
 }
 
 /** The CONNACK code of a refused attempt; 0 when it was accepted after all. */

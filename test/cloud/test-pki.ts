@@ -31,6 +31,8 @@ export interface TestAuthority {
   readonly certPem: string;
   /** A CA below this one. */
   intermediate(commonName: string, validity?: Validity): Promise<TestAuthority>;
+  /** A device that issues certificates, though it is no CA. */
+  rogue(commonName: string): Promise<TestAuthority>;
   leaf(commonName: string, validity?: Validity): Promise<TestCredential>;
 }
 
@@ -87,6 +89,7 @@ function authority(holder: Holder): TestAuthority {
   return {
     certPem: pemOf(holder.certificate),
     intermediate: async (commonName, validity = {}) => authority(await issue(commonName, validity, true)),
+    rogue: async (commonName) => authority(await issue(commonName, {}, false)),
     async leaf(commonName, validity = {}) {
       const { certificate, privateKey, chainPem } = await issue(commonName, validity, false);
       return { certPem: pemOf(certificate), chainPem, keyPem: await exportKey(privateKey) };

@@ -146,6 +146,18 @@ describe("telemetry", () => {
     ]);
   });
 
+  it("leaves out the will of a device that said goodbye", async () => {
+    const { primaryKey } = cloud.levers.enrollments.put({ registrationId: "polite" });
+    await provision(cloud, "polite", primaryKey);
+    const device = await connectToHub(cloud, "test", "polite", primaryKey, {
+      will: { topic: "devices/polite/messages/events/", payload: Buffer.from("gone"), qos: 0, retain: false },
+    });
+    const { lastSeq } = cloud.journal;
+    await device.client.endAsync();
+    await cloud.waitFor((event) => event.kind === "disconnect" && event.clientId === "polite", 2000, lastSeq);
+    expect(cloud.levers.telemetry("test", "polite")).toEqual([]);
+  });
+
   it("includes the will of a device that vanished", async () => {
     const { primaryKey } = cloud.levers.enrollments.put({ registrationId: "faller" });
     await provision(cloud, "faller", primaryKey);

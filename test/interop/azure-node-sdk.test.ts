@@ -7,7 +7,8 @@ import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { startCloud, type Cloud } from "../cloud/cloud.ts";
 import type { CloudEvent } from "../cloud/journal.ts";
-import { startSdkDevice, type SdkDevice, type SdkDeviceSettings } from "./start-sdk-device.ts";
+import type { Script } from "./start-script.ts";
+import { startSdkDevice, type SdkDeviceSettings } from "./start-sdk-device.ts";
 
 const repository = join(import.meta.dirname, "../..");
 const key = randomBytes(32).toString("base64");
@@ -28,7 +29,7 @@ afterAll(async () => {
 });
 
 /** Enrolls a device and starts it; what is not overridden is right. */
-function start(registrationId: string, overrides: Partial<SdkDeviceSettings> = {}): SdkDevice {
+function start(registrationId: string, overrides: Partial<SdkDeviceSettings> = {}): Script {
   cloud.levers.enrollments.put({
     registrationId,
     primaryKey: key,

@@ -1,0 +1,118 @@
+import { createHmac } from "node:crypto";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { bundleFile } from "../packaging/bundle-file.ts";
+import type { BenchCloud } from "./cloud.ts";
+import { Contestant } from "./contestant.ts";
+import type { ControlName } from "./table.ts";
+
+export type Player = ControlName | "agent";
+
+/** A device in the hub that any of the players can play. */
+export interface BenchDevice {
+  readonly deviceId: string;
+  /** Where the agent keeps its state. */
+  readonly stateDirectory: string;
+  play(player: Player): Contestant;
+  /** The agent's link on its own, publishing payloads of many lengths; the control without what the agent does about them. */
+  publishLengths(player: "control" | "agent"): Contestant;
+}
+
+/** The lines in which they say that they have the twin (the agent: that the device is what the twin says). */
+export const twinReached: Readonly<Record<Player, string>> = {
+  bare: "twin received",
+  control: "twin received",
+  agent: '"twin.applied"',
+};
+
+/** The lines in which they say that the hub has taken their reported properties. */
+export const acknowledged: Readonly<Record<Player, string>> = {
+  bare: "acknowledged",
+  control: "acknowledged",
+  agent: '"report.accepted"',
+};
+
+/** Bundles the programs, and makes devices with an enrollment, a configuration and folders of their own. */
+export class Workshop implements AsyncDisposable {
+  readonly #cloud: BenchCloud;
+  readonly #folder: string;
+
+  private constructor(cloud: BenchCloud, folder: string) {
+    this.#cloud = cloud;
+    this.#folder = folder;
+  }
+
+  static async open(cloud: BenchCloud): Promise<Workshop> {
+    const folder = await mkdtemp(join(tmpdir(), "latebind-bench-"));
+    const bundle = async (name: string, outfile: string, isTrimmed: boolean) =>
+      bundleFile(join(import.meta.dirname, `${name}.ts`), join(folder, outfile), { isTrimmed });
+    await bundle("bare", "bare.cjs", true);
+    await bundle("control", "control.cjs", false);
+    await bundle("publish-lengths", "lengths-agent.cjs", true);
+    await bundle("publish-lengths", "lengths-control.cjs", false);
+    await writeFile(join(folder, "ca.pem"), cloud.caPem);
+    await mkdir(join(folder, "sites"));
+    return new Workshop(cloud, folder);
+  }
+
+  async make(deviceId: string): Promise<BenchDevice> {
+    const key = await this.#cloud.enroll(deviceId);
+    const folder = join(this.#folder, deviceId);
+    const stateDirectory = join(folder, "state");
+    await mkdir(stateDirectory, { recursive: true });
+    await writeFile(join(folder, "device.key"), key, { mode: 0o600 });
+    const config = join(folder, "config.toml");
+    await writeFile(config, this.#configuration(deviceId));
+    const agent = join(import.meta.dirname, "..", "dist", "latebind.cjs");
+    const environment = this.#environment(deviceId, key);
+    return {
+      deviceId,
+      stateDirectory,
+      play: (player) =>
+        player === "agent"
+          ? new Contestant([agent, "run", "--config", config], { STATE_DIRECTORY: stateDirectory })
+          : new Contestant([join(this.#folder, `${player}.cjs`)], environment),
+      publishLengths: (player) =>
+        new Contestant(["--expose-gc", join(this.#folder, `lengths-${player}.cjs`), player], environment),
+    };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await rm(this.#folder, { recursive: true });
+  }
+
+  #configuration(deviceId: string): string {
+    return `id_scope = "${this.#cloud.idScope}"
+registration_id = "${deviceId}"
+[provisioning]
+endpoint = "${this.#cloud.dpsHost}"
+[tls]
+trust_bundle = "${join(this.#folder, "ca.pem")}"
+[log]
+level = "info"
+[[apply]]
+property = "site"
+file = "${join(this.#folder, "sites", `${deviceId}.json`)}"
+format = "json"
+`;
+  }
+
+  #environment(deviceId: string, key: string): Readonly<Record<string, string>> {
+    const { hubHost } = this.#cloud;
+    return {
+      MQTT_HOST: hubHost,
+      MQTT_CA: join(this.#folder, "ca.pem"),
+      MQTT_DEVICE: deviceId,
+      MQTT_USERNAME: `${hubHost}/${deviceId}/?api-version=2021-04-12`,
+      MQTT_PASSWORD: token(`${hubHost}/devices/${deviceId}`, key),
+    };
+  }
+}
+
+function token(resource: string, key: string): string {
+  const sr = encodeURIComponent(resource);
+  const se = Math.floor(Date.now() / 1000) + 3600;
+  const sig = createHmac("sha256", Buffer.from(key, "base64")).update(`${sr}\n${se}`).digest("base64");
+  return `SharedAccessSignature sr=${sr}&sig=${encodeURIComponent(sig)}&se=${se}`;
+}
