@@ -4,6 +4,9 @@ import { connect, createServer, type ConnectionOptions } from "node:tls";
 import { createAuthority } from "../cloud/certificates.ts";
 
 export interface MutualTlsServer extends AsyncDisposable {
+  readonly port: number;
+  /** The authority that its certificate is from. */
+  readonly caPem: string;
   /** One connection from TLS to its end; the server greets with the common name that the client proved. */
   handshake(options: ConnectionOptions): Promise<Handshake>;
 }
@@ -32,6 +35,8 @@ export async function startMutualTls(clientCertificates: readonly string[]): Pro
   // eslint-disable-next-line typescript/no-unsafe-type-assertion -- a TCP server has no other kind of address
   const { port } = server.address() as AddressInfo;
   return {
+    port,
+    caPem: authority.caPem,
     handshake: async (options) =>
       handshake({ host: "127.0.0.1", port, servername: "localhost", ca: authority.caPem, ...options }),
     [Symbol.asyncDispose]: async () => {
