@@ -6,7 +6,7 @@ import { isCleanAbsolutePath } from "./value-schemas.ts";
 /** Where a key URI points. A name without `/` is looked up later, first among the credentials, then beside the configuration. */
 export type KeyUri = FileUri | Pkcs11Uri;
 
-export interface FileUri {
+interface FileUri {
   readonly scheme: "file";
   readonly nameOrPath: string;
 }

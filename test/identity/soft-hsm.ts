@@ -122,7 +122,7 @@ export class SoftHsm implements Disposable {
   }
 
   #util(...args: readonly string[]): void {
-    execFileSync("softhsm2-util", args, { env: this.#environment, stdio: "pipe" });
+    execFileSync("/usr/bin/softhsm2-util", args, { env: this.#environment, stdio: "pipe" });
   }
 
   #login(...args: readonly string[]): void {
@@ -131,6 +131,6 @@ export class SoftHsm implements Disposable {
 
   #tool(label: string, ...args: readonly string[]): void {
     const common = ["--module", softHsmModule, "--token-label", label];
-    execFileSync("pkcs11-tool", [...common, ...args], { env: this.#environment, stdio: "pipe" });
+    execFileSync("/usr/bin/pkcs11-tool", [...common, ...args], { env: this.#environment, stdio: "pipe" });
   }
 }
