@@ -4,6 +4,7 @@ import { hostname } from "node:os";
 import manifest from "../package.json" with { type: "json" };
 import { runDaemon } from "./agent/daemon.ts";
 import { ReloadRequests } from "./agent/reload-requests.ts";
+import { openIdentity } from "./agent/open-identity.ts";
 import { wire } from "./agent/wire-parts.ts";
 import { serviceConfigFile } from "./cli/service-command.ts";
 import type { ConfigSources } from "./config/load.ts";
@@ -69,7 +70,8 @@ async function runCommandLine(args: readonly string[]): Promise<number> {
   const file = serviceConfigFile(args);
   if (file !== undefined) return runAgent(configSources(file, process.env));
   const { runProgram } = await import("./cli/program.ts");
-  return runProgram(args, {
+  using tokens = new Pkcs11Tokens();
+  return await runProgram(args, {
     io: {
       stdout: (line) => {
         process.stdout.write(line);
@@ -83,6 +85,7 @@ async function runCommandLine(args: readonly string[]): Promise<number> {
     },
     version,
     run: runAgent,
+    openIdentity: async (config) => openIdentity(config, hostname(), systemClock.now(), tokens),
   });
 }
 

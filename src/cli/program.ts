@@ -5,6 +5,7 @@ import { configTemplate } from "../config/template.ts";
 import { checkConfig } from "./config-check.ts";
 import { deriveKey, type DeriveKeyOptions } from "./derive-key.ts";
 import { exitCode } from "./exit-code.ts";
+import { showIdentity, type IdentityOptions, type OpenConfigured } from "./identity.ts";
 import type { CliIo } from "./io.ts";
 
 export interface ProgramParts {
@@ -13,6 +14,7 @@ export interface ProgramParts {
   readonly version: string;
   /** `latebind run`: serves until it is told to stop; the exit code comes out. */
   readonly run: (sources: ConfigSources) => Promise<number>;
+  readonly openIdentity: OpenConfigured;
 }
 
 /**
@@ -35,7 +37,10 @@ export async function runProgram(args: readonly string[], parts: ProgramParts): 
   }
 }
 
-function describeProgram({ io, version, run }: ProgramParts, finish: (code: number) => void): Command {
+function describeProgram(
+  { io, version, run, openIdentity }: ProgramParts,
+  finish: (code: number) => void,
+): Command {
   const program = new Command("latebind")
     .description(
       "Connects this device to the Azure IoT Hub it belongs to, and makes it what its device twin says.",
@@ -67,6 +72,16 @@ function describeProgram({ io, version, run }: ProgramParts, finish: (code: numb
     .command("template")
     .description("print a configuration file with every setting, its default and what it is for")
     .action(() => io.stdout(configTemplate()));
+
+  program
+    .command("identity")
+    .description("print who this device is: registration ID, key, certificate and its thumbprints")
+    .option("--config <file>", "configuration file", defaultConfigFile)
+    .option("--json", "as JSON")
+    .option("--csv", "as CSV with a header, for lists of devices")
+    .action(async ({ config, ...options }: ConfigOption & IdentityOptions) =>
+      finish(await showIdentity(configSources(config, io.env), options, openIdentity, io)),
+    );
 
   program
     .command("derive-key")

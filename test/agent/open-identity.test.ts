@@ -59,5 +59,6 @@ test("an identity is safe to log", async () => {
     "credentialDigest",
     "custody",
     "registrationId",
+    "warnings",
   ]);
 });

@@ -1,5 +1,7 @@
+import { openIdentity } from "../../src/agent/open-identity.ts";
 import { runProgram } from "../../src/cli/program.ts";
 import type { ConfigSources } from "../../src/config/load.ts";
+import { Pkcs11Tokens } from "../../src/identity/pkcs11/tokens.ts";
 
 interface Screen {
   readonly code: number;
@@ -35,6 +37,10 @@ export async function terminal(args: readonly string[], situation: Situation = {
       },
       isStdinTerminal: stdin === undefined,
       env,
+    },
+    openIdentity: async (config) => {
+      using tokens = new Pkcs11Tokens();
+      return await openIdentity(config, "host-7", Date.now(), tokens);
     },
     run: async (sources) => {
       screen.ran.push(sources);
