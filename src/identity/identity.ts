@@ -32,6 +32,8 @@ export interface TlsIdentityKey extends Disposable {
   readonly publicKey: Uint8Array;
   /** What `node:tls` takes as `key`: the PEM of a key file, or the name of a key that the TLS signer has registered. */
   readonly tlsKey: Secret<string>;
+  /** Signs the SHA-256 of `data` as certificates are signed: RSA by PKCS#1 v1.5, ECDSA in DER. */
+  readonly sign: (data: Uint8Array) => Uint8Array;
   /** Why the latest signature failed, as the key's custody said it; undefined once one succeeded. */
   readonly failure: unknown;
   /** As in `Identity`. */

@@ -20,11 +20,12 @@ export async function openHmacKey(at: KeyLocation, tokens: Pkcs11Tokens): Promis
 /**
  * Opens the private key of a certificate.
  * @param certified the public key in the certificate, SubjectPublicKeyInfo in DER: not every token can tell its own.
+ *   Undefined where there is no certificate yet.
  * @throws AgentError as `openPrivateKeyFile` and `openTokenTlsKey`.
  */
 export async function openTlsKey(
   at: KeyLocation,
-  certified: Uint8Array,
+  certified: Uint8Array | undefined,
   tokens: Pkcs11Tokens,
 ): Promise<TlsIdentityKey> {
   switch (at.scheme) {

@@ -1,4 +1,4 @@
-import { createPrivateKey, createPublicKey, type KeyObject } from "node:crypto";
+import { createPrivateKey, createPublicKey, sign, type KeyObject } from "node:crypto";
 import { AgentError } from "../platform/failure.ts";
 import { Secret } from "../platform/secret.ts";
 import type { TlsIdentityKey } from "./identity.ts";
@@ -23,9 +23,11 @@ export async function openPrivateKeyFile(locations: readonly FileLocation[]): Pr
     );
   }
   if (label === "ENCRYPTED PRIVATE KEY" || pem.includes("Proc-Type: 4,ENCRYPTED")) throw encrypted(path);
+  const key = parse(pem, path);
   return {
-    publicKey: createPublicKey(parse(pem, path)).export({ type: "spki", format: "der" }),
+    publicKey: createPublicKey(key).export({ type: "spki", format: "der" }),
     tlsKey: new Secret(pem),
+    sign: (data) => sign("sha256", data, key),
     failure: undefined,
     custody: `file ${path}`,
     warnings: [],

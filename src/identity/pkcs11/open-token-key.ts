@@ -34,27 +34,28 @@ export async function openTokenSecret(tokens: Pkcs11Tokens, at: Pkcs11Location):
 /**
  * Opens a private key for TLS that stays in its token, and lets it sign once to see that it does.
  * @param certified the public key in the certificate, SubjectPublicKeyInfo in DER; it serves where the token knows none.
+ *   Undefined where there is no certificate yet.
  * @throws AgentError as `Pkcs11Tokens.use`, `findKey`, `tokenSign` and `registerTlsKey`;
  *   `identity/certificate-key-mismatch`, `identity/token-key-unfit` (operator).
  */
 export async function openTokenTlsKey(
   tokens: Pkcs11Tokens,
   at: Pkcs11Location,
-  certified: Uint8Array,
+  certified: Uint8Array | undefined,
 ): Promise<TlsIdentityKey> {
   return tokens.use(at, (session) => {
     const key = findKey(session, at);
-    const publicKey =
-      tokenPublicKey(session, key) ??
-      createPublicKey({ key: Buffer.from(certified), format: "der", type: "spki" });
+    const publicKey = tokenPublicKey(session, key) ?? parsePublicKey(session, key, certified);
     const shape = usableShape(session, key, publicKey);
     const sign: SignDigest = (request) => tokenSign(session, key, shape, request);
-    if (!signsFor(publicKey, shape, sign)) throw mismatch(session, key);
+    const signData = (data: Uint8Array) => signSha256(data, shape, sign);
+    if (!signsFor(publicKey, signData)) throw mismatch(session, key);
     const spki = publicKey.export({ type: "spki", format: "der" });
     const registered = registerTlsKey(spki, sign);
     return {
       publicKey: spki,
       tlsKey: new Secret(registered.tlsOptions.key),
+      sign: signData,
       get failure() {
         return registered.failure;
       },
@@ -79,13 +80,25 @@ function usableShape(session: TokenSession, key: TokenKey, publicKey: KeyObject)
   return shape;
 }
 
+function parsePublicKey(session: TokenSession, key: TokenKey, spki: Uint8Array | undefined): KeyObject {
+  if (spki === undefined) throw unfit(session, key, "the token has no public key beside it");
+  return createPublicKey({ key: Buffer.from(spki), format: "der", type: "spki" });
+}
+
 /** A key that does not belong to its public half would fail at the service, which says much less about it. */
-function signsFor(publicKey: KeyObject, shape: KeyShape, sign: SignDigest): boolean {
+function signsFor(publicKey: KeyObject, signData: TlsIdentityKey["sign"]): boolean {
   const data = randomBytes(32);
+  return verify("sha256", data, publicKey, signData(data));
+}
+
+function signSha256(data: Uint8Array, shape: KeyShape, sign: SignDigest): Uint8Array {
   const digest = createHash("sha256").update(data).digest();
-  if (shape.kind === "ec")
-    return verify("sha256", data, publicKey, ecdsaDer(sign({ scheme: "ecdsa", hash: "sha256", digest })));
-  return verify("sha256", data, publicKey, sign({ scheme: "rsa-pkcs1", hash: "sha256", digest }));
+  switch (shape.kind) {
+    case "ec":
+      return ecdsaDer(sign({ scheme: "ecdsa", hash: "sha256", digest }));
+    case "rsa":
+      return sign({ scheme: "rsa-pkcs1", hash: "sha256", digest });
+  }
 }
 
 /** PKCS#11 4.9: who may read the key. A key that was once outside may have been copied then. */
