@@ -7,7 +7,8 @@ export function rawCodeOf(error: unknown): number | undefined {
 
 /** `C_Sign: CKR_DEVICE_REMOVED`, for a person; the plain message of any other error. */
 export function describeCryptokiError(error: unknown): string {
-  if (isCryptokiError(error)) return `${error.method}: ${error.message}`;
+  if (isCryptokiError(error))
+    return error.method === "" ? error.message : `${error.method}: ${error.message}`;
   return error instanceof Error ? error.message : String(error);
 }
 
