@@ -4,7 +4,6 @@ import { hostname } from "node:os";
 import manifest from "../package.json" with { type: "json" };
 import { runDaemon } from "./agent/daemon.ts";
 import { ReloadRequests } from "./agent/reload-requests.ts";
-import { openIdentity } from "./agent/open-identity.ts";
 import { wire } from "./agent/wire-parts.ts";
 import { serviceConfigFile } from "./cli/service-command.ts";
 import type { ConfigSources } from "./config/load.ts";
@@ -85,7 +84,7 @@ async function runCommandLine(args: readonly string[]): Promise<number> {
     },
     version,
     run: runAgent,
-    openIdentity: async (config) => openIdentity(config, hostname(), systemClock.now(), tokens),
+    device: { hostName: hostname(), clock: systemClock, tokens },
   });
 }
 

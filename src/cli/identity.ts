@@ -1,10 +1,11 @@
 import type { X509Certificate } from "node:crypto";
-import type { Config } from "../config/config.ts";
+import { openIdentity } from "../agent/open-identity.ts";
 import { loadConfig, type ConfigSources } from "../config/load.ts";
 import { formatProblem } from "../config/problem.ts";
 import { parseCertificates } from "../identity/certificate.ts";
 import type { OpenIdentity } from "../identity/identity.ts";
 import { AgentError } from "../platform/failure.ts";
+import type { DeviceParts } from "./device-parts.ts";
 import { exitCode } from "./exit-code.ts";
 import type { CliIo } from "./io.ts";
 
@@ -13,9 +14,6 @@ export interface IdentityOptions {
   readonly csv?: boolean;
 }
 
-/** Opens the identity that a configuration points to, with real key and token. */
-export type OpenConfigured = (config: Config) => Promise<OpenIdentity>;
-
 /**
  * `latebind identity`: who this device is, as it would tell a service. Opens the key, and so finds what is wrong with it; sends
  * nothing. The key itself is never printed.
@@ -23,7 +21,7 @@ export type OpenConfigured = (config: Config) => Promise<OpenIdentity>;
 export async function showIdentity(
   sources: ConfigSources,
   options: IdentityOptions,
-  open: OpenConfigured,
+  { hostName, clock, tokens }: DeviceParts,
   io: CliIo,
 ): Promise<number> {
   if (options.json === true && options.csv === true) {
@@ -36,7 +34,7 @@ export async function showIdentity(
     return exitCode.config;
   }
   try {
-    await using opened = await open(loaded.config);
+    await using opened = await openIdentity(loaded.config, hostName, clock.now(), tokens);
     io.stdout(render(describe(opened), options));
     return exitCode.ok;
   } catch (error) {

@@ -3,9 +3,11 @@ import type { ConfigSources } from "../config/load.ts";
 import { configSources, defaultConfigFile } from "../config/sources.ts";
 import { configTemplate } from "../config/template.ts";
 import { checkConfig } from "./config-check.ts";
+import { printRequest } from "./csr.ts";
 import { deriveKey, type DeriveKeyOptions } from "./derive-key.ts";
+import type { DeviceParts } from "./device-parts.ts";
 import { exitCode } from "./exit-code.ts";
-import { showIdentity, type IdentityOptions, type OpenConfigured } from "./identity.ts";
+import { showIdentity, type IdentityOptions } from "./identity.ts";
 import type { CliIo } from "./io.ts";
 
 export interface ProgramParts {
@@ -14,7 +16,7 @@ export interface ProgramParts {
   readonly version: string;
   /** `latebind run`: serves until it is told to stop; the exit code comes out. */
   readonly run: (sources: ConfigSources) => Promise<number>;
-  readonly openIdentity: OpenConfigured;
+  readonly device: DeviceParts;
 }
 
 /**
@@ -38,7 +40,7 @@ export async function runProgram(args: readonly string[], parts: ProgramParts): 
 }
 
 function describeProgram(
-  { io, version, run, openIdentity }: ProgramParts,
+  { io, version, run, device }: ProgramParts,
   finish: (code: number) => void,
 ): Command {
   const program = new Command("latebind")
@@ -73,15 +75,24 @@ function describeProgram(
     .description("print a configuration file with every setting, its default and what it is for")
     .action(() => io.stdout(configTemplate()));
 
-  program
+  const identity = program
     .command("identity")
     .description("print who this device is: registration ID, key, certificate and its thumbprints")
+    .helpCommand(false)
     .option("--config <file>", "configuration file", defaultConfigFile)
     .option("--json", "as JSON")
     .option("--csv", "as CSV with a header, for lists of devices")
     .action(async ({ config, ...options }: ConfigOption & IdentityOptions) =>
-      finish(await showIdentity(configSources(config, io.env), options, openIdentity, io)),
+      finish(await showIdentity(configSources(config, io.env), options, device, io)),
     );
+  identity
+    .command("csr")
+    .description("print a request for this device's certificate (PKCS#10), signed by its private key")
+    .addHelpText("after", csrNotes)
+    .action(async () => {
+      const { config } = identity.opts<ConfigOption>();
+      finish(await printRequest(configSources(config, io.env), device, io));
+    });
 
   program
     .command("derive-key")
@@ -114,3 +125,8 @@ The group key never goes on the command line, where every user could see it.
 The device key is printed on standard output:
   umask 077
   latebind derive-key --registration-id gw-0042 < group.key > device.key`;
+
+const csrNotes = `
+The key is the one of the configuration, in a file or in a token, and stays
+there. The common name is the registration ID. For one device at the factory:
+  latebind identity csr > device.csr`;
