@@ -17,7 +17,7 @@ export interface Identity {
 
 /** A symmetric key that never leaves its custody. */
 export interface Key {
-  /** HMAC-SHA256 over `data`: 32 bytes. */
+  /** HMAC-SHA256 over `data`, of one byte at least because tokens refuse to sign nothing: 32 bytes. */
   hmac(data: Uint8Array, signal: AbortSignal): Promise<Uint8Array>;
 }
 

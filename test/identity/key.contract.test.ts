@@ -1,69 +1,68 @@
 import { randomBytes } from "node:crypto";
 import { writeFileSync } from "node:fs";
-import { afterAll, beforeAll, describe } from "vitest";
-import { openKeyFile } from "../../src/identity/key-file.ts";
-import { openTokenSecret, openTokenTlsKey } from "../../src/identity/pkcs11/open-token-key.ts";
+import { describe } from "vitest";
+import { openHmacKey, openTlsKey } from "../../src/identity/open.ts";
 import { Pkcs11Tokens } from "../../src/identity/pkcs11/tokens.ts";
-import { openPrivateKeyFile } from "../../src/identity/private-key-file.ts";
 import { describeHmacKeyContract, describeTlsKeyContract } from "../contract/key.ts";
 import { TemporaryFolder } from "../platform/temporary-folder.ts";
-import { createClientCredential } from "./client-credential.ts";
+import { selfSigned, type KeyKind } from "./device-pki.ts";
 import { SoftHsm } from "./soft-hsm.ts";
 import { tokenLocation } from "./token-location.ts";
 
-const secret = randomBytes(32);
-let folder: TemporaryFolder;
-let hsm: SoftHsm;
-let tokens: Pkcs11Tokens;
+const kinds: readonly KeyKind[] = ["RSA-2048", "P-256", "P-384"];
+const device = { label: "device", id: "01" };
 
-beforeAll(() => {
-  folder = new TemporaryFolder();
-  hsm = new SoftHsm();
-  hsm.addSecret(secret, { label: "hmac", id: "01" });
-  tokens = new Pkcs11Tokens();
-});
-afterAll(() => {
-  tokens[Symbol.dispose]();
-  hsm[Symbol.dispose]();
-  folder[Symbol.dispose]();
-});
+/** A key file in a folder of its own, and what the configuration makes of it. */
+function keyFile(content: string) {
+  const folder = new TemporaryFolder();
+  const path = folder.join("device.key");
+  writeFileSync(path, content, { mode: 0o600 });
+  return { folder, at: { scheme: "file", locations: [{ path, isCredential: false }] } } as const;
+}
+
+/** A token in a drawer of its own. */
+function token() {
+  const resources = new DisposableStack();
+  const hsm = resources.use(new SoftHsm());
+  const tokens = resources.use(new Pkcs11Tokens());
+  return { hsm, tokens, at: tokenLocation(hsm.uri("object=device")), resources };
+}
 
 describe("a symmetric key in a file", () => {
   describeHmacKeyContract(async () => {
-    const path = folder.join("key");
-    writeFileSync(path, secret.toString("base64"), { mode: 0o600 });
-    return { open: async () => openKeyFile([{ path, isCredential: false }]), bytes: secret };
+    const secret = randomBytes(32);
+    const { folder, at } = keyFile(secret.toString("base64"));
+    const open = async () => openHmacKey(at, new Pkcs11Tokens());
+    return { secret, open, [Symbol.dispose]: () => folder[Symbol.dispose]() };
   });
 });
 
 describe("a symmetric key in SoftHSM", () => {
   describeHmacKeyContract(async () => {
-    const at = tokenLocation(hsm.uri("object=hmac"));
-    return { open: async () => openTokenSecret(tokens, at), bytes: secret };
+    const secret = randomBytes(32);
+    const { hsm, tokens, at, resources } = token();
+    hsm.addSecret(secret, device);
+    return { secret, open: async () => openHmacKey(at, tokens), [Symbol.dispose]: () => resources.dispose() };
   });
 });
 
-describe.each(["RSA-2048", "P-256", "P-384"] as const)("a private %s key", (kind) => {
-  const made = createClientCredential(kind);
-  const pem = async () => (await made).privateKey.export({ type: "pkcs8", format: "pem" }).toString();
-
-  describe("in a file", () => {
-    describeTlsKeyContract(async () => {
-      const path = folder.join(kind);
-      writeFileSync(path, await pem(), { mode: 0o600 });
-      const open = async () => openPrivateKeyFile([{ path, isCredential: false }]);
-      return { open, certificate: (await made).certPem };
-    });
+describe.each(kinds)("a %s key in a file", (kind) => {
+  describeTlsKeyContract(async () => {
+    const { certPem, key, keyPem } = await selfSigned("gw-7", { kind });
+    const { folder, at } = keyFile(keyPem);
+    const open = async () => openTlsKey(at, undefined, new Pkcs11Tokens());
+    const privateKey = key.export({ type: "pkcs8", format: "der" });
+    return { certPem, privateKey, open, [Symbol.dispose]: () => folder[Symbol.dispose]() };
   });
+});
 
-  describe("in SoftHSM", () => {
-    beforeAll(async () => {
-      hsm.addKeyPair(await pem(), { label: kind, id: Buffer.from(kind).toString("hex") });
-    });
-    describeTlsKeyContract(async () => {
-      const { publicKey, certPem } = await made;
-      const at = tokenLocation(hsm.uri(`object=${kind}`));
-      return { open: async () => openTokenTlsKey(tokens, at, publicKey), certificate: certPem };
-    });
+describe.each(kinds)("a %s key in SoftHSM", (kind) => {
+  describeTlsKeyContract(async () => {
+    const { certPem, key, keyPem } = await selfSigned("gw-7", { kind });
+    const { hsm, tokens, at, resources } = token();
+    hsm.addKeyPair(keyPem, device);
+    const open = async () => openTlsKey(at, undefined, tokens);
+    const privateKey = key.export({ type: "pkcs8", format: "der" });
+    return { certPem, privateKey, open, [Symbol.dispose]: () => resources.dispose() };
   });
 });
