@@ -3,11 +3,8 @@ import { once } from "node:events";
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 
-/**
- * Flags of the packaged service, for all alike. A small young generation keeps bursts from staying resident; by default V8 looks
- * every eight seconds for ever whether it should collect garbage, and with memory first it does so once and sleeps.
- */
-const nodeFlags = ["--optimize-for-size"];
+/** Flags of the packaged service, for all alike: a small young generation keeps bursts from staying resident. */
+const nodeFlags = ["--max-semi-space-size=1"];
 
 /** How long a contestant may take for what is expected of it. */
 const patienceMs = 20_000;

@@ -1,4 +1,5 @@
 import { createHmac } from "node:crypto";
+import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -14,7 +15,8 @@ export interface BenchDevice {
   readonly deviceId: string;
   /** Where the agent keeps its state. */
   readonly stateDirectory: string;
-  play(player: Player): Contestant;
+  /** The agent logs as by default, or more (`info`), so that it can be seen to be acknowledged. */
+  play(player: Player, level?: "notice" | "info"): Contestant;
   /** The agent's link on its own, publishing payloads of many lengths; the control without what the agent does about them. */
   publishLengths(player: "control" | "agent"): Contestant;
 }
@@ -44,7 +46,8 @@ export class Workshop implements AsyncDisposable {
   }
 
   static async open(cloud: BenchCloud): Promise<Workshop> {
-    const folder = await mkdtemp(join(tmpdir(), "latebind-bench-"));
+    // In memory: how long a disk takes to make a file durable, and who else is writing to it, is not what is measured.
+    const folder = await mkdtemp(join(existsSync("/dev/shm") ? "/dev/shm" : tmpdir(), "latebind-bench-"));
     const bundle = async (name: string, outfile: string, isTrimmed: boolean) =>
       bundleFile(join(import.meta.dirname, `${name}.ts`), join(folder, outfile), { isTrimmed });
     await bundle("bare", "bare.cjs", true);
@@ -62,16 +65,19 @@ export class Workshop implements AsyncDisposable {
     const stateDirectory = join(folder, "state");
     await mkdir(stateDirectory, { recursive: true });
     await writeFile(join(folder, "device.key"), key, { mode: 0o600 });
-    const config = join(folder, "config.toml");
-    await writeFile(config, this.#configuration(deviceId));
+    for (const level of ["notice", "info"]) {
+      await writeFile(join(folder, `${level}.toml`), this.#configuration(deviceId, level));
+    }
     const agent = join(import.meta.dirname, "..", "dist", "latebind.cjs");
     const environment = this.#environment(deviceId, key);
     return {
       deviceId,
       stateDirectory,
-      play: (player) =>
+      play: (player, level = "notice") =>
         player === "agent"
-          ? new Contestant([agent, "run", "--config", config], { STATE_DIRECTORY: stateDirectory })
+          ? new Contestant([agent, "run", "--config", join(folder, `${level}.toml`)], {
+              STATE_DIRECTORY: stateDirectory,
+            })
           : new Contestant([join(this.#folder, `${player}.cjs`)], environment),
       publishLengths: (player) =>
         new Contestant(["--expose-gc", join(this.#folder, `lengths-${player}.cjs`), player], environment),
@@ -82,7 +88,7 @@ export class Workshop implements AsyncDisposable {
     await rm(this.#folder, { recursive: true });
   }
 
-  #configuration(deviceId: string): string {
+  #configuration(deviceId: string, level: string): string {
     return `id_scope = "${this.#cloud.idScope}"
 registration_id = "${deviceId}"
 [provisioning]
@@ -90,7 +96,7 @@ endpoint = "${this.#cloud.dpsHost}"
 [tls]
 trust_bundle = "${join(this.#folder, "ca.pem")}"
 [log]
-level = "info"
+level = "${level}"
 [[apply]]
 property = "site"
 file = "${join(this.#folder, "sites", `${deviceId}.json`)}"

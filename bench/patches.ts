@@ -23,7 +23,7 @@ export async function measurePatches(cloud: BenchCloud, device: BenchDevice): Pr
 
 async function follow(cloud: BenchCloud, device: BenchDevice, player: Player): Promise<readonly number[]> {
   await cloud.patchDesired(device.deviceId, { site: { before: player } });
-  await using process = device.play(player);
+  await using process = device.play(player, "info");
   await process.said(twinReached[player]);
   if (player === "agent") await process.said(acknowledged[player]);
   const tookMs: number[] = [];

@@ -43,7 +43,7 @@ export async function measureStartUp(cloud: BenchCloud, device: BenchDevice): Pr
 export async function measureColdStart(devices: readonly BenchDevice[]): Promise<readonly Row[]> {
   const starts: number[] = [];
   for (const device of devices) {
-    await using agent = device.play("agent");
+    await using agent = device.play("agent", "info");
     await agent.said(twinReached.agent);
     starts.push((await agent.said(acknowledged.agent)) - agent.startedAtMs);
   }

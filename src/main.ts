@@ -10,6 +10,7 @@ import type { ConfigSources } from "./config/load.ts";
 import { configSources } from "./config/sources.ts";
 import { Pkcs11Tokens } from "./identity/pkcs11/tokens.ts";
 import { openMqttLink } from "./mqtt/mqtt-js-link.ts";
+import { favourMemory } from "./platform/favour-memory.ts";
 import { lineOutput } from "./platform/line-output.ts";
 import { createLog } from "./platform/log.ts";
 import { createServiceManager } from "./platform/service-manager.ts";
@@ -20,6 +21,9 @@ const { version } = manifest;
 
 /** systemd waits longer, but nobody should have to: what has not ended by then is cut. */
 const drainMs = 4_500;
+
+/** By then a start is over, and memory counts more than speed. */
+const startMs = 5_000;
 
 async function runAgent(sources: ConfigSources): Promise<number> {
   const stop = new AbortController();
@@ -35,6 +39,7 @@ async function runAgent(sources: ConfigSources): Promise<number> {
       }, drainMs).unref();
     });
   }
+  setTimeout(() => void favourMemory(), startMs).unref();
   const serviceManager = createServiceManager(process.env, log);
   using watchdog = startWatchdog(serviceManager, systemClock, log);
   using tokens = new Pkcs11Tokens();

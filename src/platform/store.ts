@@ -1,4 +1,4 @@
-import Conf from "conf";
+import type Conf from "conf";
 import { createHash, randomBytes } from "node:crypto";
 import { readdirSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -61,7 +61,7 @@ export function openStore<T>(
       const generation = (last?.generation ?? 0) + 1;
       const content: Slot = { generation, digest: digestOf(generation, json), value: json };
       try {
-        openFile(directory, slot).store = { ...content };
+        (await openFile(directory, slot)).store = { ...content };
         await syncDirectory(directory);
       } catch (error) {
         throw new AgentError(
@@ -75,8 +75,9 @@ export function openStore<T>(
   };
 }
 
-/** `conf` writes a temporary file, syncs it and renames it; the mode keeps other users out. */
-function openFile(directory: string, slot: string): Conf {
+/** `conf` writes a temporary file, syncs it and renames it; the mode keeps other users out. Loaded by the first write. */
+async function openFile(directory: string, slot: string): Promise<Conf> {
+  const { default: Conf } = await import("conf");
   return new Conf({
     cwd: directory,
     configName: slot,
@@ -89,7 +90,7 @@ function openFile(directory: string, slot: string): Conf {
 function readSlot(directory: string, slot: string, log: Log): Slot | undefined {
   const path = join(directory, `${slot}.json`);
   try {
-    // Not through `conf`: opening its files takes longer than the rest of a start.
+    // Not through `conf`: opening a file with it takes several times longer than reading it.
     const whole = parseSlot(JSON.parse(readFileSync(path, "utf8")));
     if (whole !== undefined) return whole;
   } catch (error) {

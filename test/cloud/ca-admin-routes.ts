@@ -3,7 +3,7 @@ import type { AdminRequest, AdminRoute } from "./admin-routes.ts";
 import type { CaCertificates } from "./ca-certificates.ts";
 import { parse } from "./enrollment-spec.ts";
 
-const upload = v.strictObject({ certificate: v.string(), isVerified: v.optional(v.boolean()) });
+export const caUpload = v.strictObject({ certificate: v.string(), isVerified: v.optional(v.boolean()) });
 const proof = v.strictObject({ certificate: v.string() });
 
 /** Uploading a CA certificate and proving possession of its key, the same for DPS and for hubs. */
@@ -21,7 +21,7 @@ export function caAdminRoutes(
       method: "PUT",
       path: one,
       run: (request) => {
-        const { certificate, isVerified } = parse(upload, request.body);
+        const { certificate, isVerified } = parse(caUpload, request.body);
         return certificatesOf(request).put(nameIn(request), certificate, isVerified);
       },
     },

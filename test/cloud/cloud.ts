@@ -1,12 +1,16 @@
 import { randomBytes, randomInt } from "node:crypto";
+import * as v from "valibot";
 import { serveAdminApi } from "./admin-api.ts";
 import { clientCertificates } from "./client-certificates.ts";
 import { CaCertificates } from "./ca-certificates.ts";
 import { createAuthority, type CertificateAuthority } from "./certificates.ts";
 import { CredentialPolicies } from "./credential-policies.ts";
 import type { ProvisioningPace } from "./dps-operations.ts";
+import { loadDescription } from "./description-load.ts";
+import { defaultHubs, parseDescription, type CloudDescription } from "./description-spec.ts";
 import { serveDpsOverHttps } from "./dps-over-https.ts";
 import { serveDpsOverMqtt } from "./dps-over-mqtt.ts";
+import { parse } from "./enrollment-spec.ts";
 import { Enrollments } from "./enrollments.ts";
 import { createDiversion } from "./fault-connection.ts";
 import { FaultDesk } from "./fault-desk.ts";
@@ -19,7 +23,7 @@ import { serveHubOverMqtt } from "./hub-over-mqtt.ts";
 import { createHttpsFront, type HttpsService } from "./https-front.ts";
 import { Journal, type CloudEvent } from "./journal.ts";
 import { Levers, type EndpointInfo, type EndpointPlace } from "./levers.ts";
-import { LinkedHubs } from "./linked-hubs.ts";
+import { hubName, LinkedHubs } from "./linked-hubs.ts";
 import { createMqttFront } from "./mqtt-front.ts";
 import type { MqttService } from "./mqtt-service.ts";
 import { Registrations } from "./registrations.ts";
@@ -27,6 +31,8 @@ import { ServerClock } from "./server-clock.ts";
 import { listenTls, type TlsEndpoint } from "./tls-endpoint.ts";
 
 export interface CloudOptions {
+  /** What there shall be from the start: hubs, enrollments, faults, …; other options win over it. */
+  readonly description?: CloudDescription;
   /** Made up as `0ne` and eight hex digits where left out. */
   readonly idScope?: string;
   /** Names of the hubs, `["test", "production"]` where left out; enrollments without a hub get the first. */
@@ -48,8 +54,8 @@ export interface CloudOptions {
   /** Repeats the chances that faults had in another cloud; made up where left out. */
   readonly faultSeed?: string;
   readonly now?: () => number;
-  /** Gets every journal event as one line of JSON. */
-  readonly log?: (line: string) => void;
+  /** Gets every journal event at once. */
+  readonly log?: (event: CloudEvent) => void;
 }
 
 /** A running DPS with its hubs. Dispose of it to free every port, timer and connection. */
@@ -82,9 +88,12 @@ export interface Cloud extends AsyncDisposable {
  *
  * Each cloud takes a loopback network of its own, DPS at `.1` and the hubs from `.2` on, so that clients with a fixed port
  * 8883 work and many clouds run side by side.
- * @throws Error when the given network's ports are taken, or no free network was found in 20 tries.
+ * @throws Error when the given network's ports are taken, or no free network was found in 20 tries; CloudError 400 with all
+ *   that is wrong with the description.
  */
-export async function startCloud(options: CloudOptions = {}): Promise<Cloud> {
+export async function startCloud(given: CloudOptions = {}): Promise<Cloud> {
+  const description = parseDescription(given.description ?? {}, given.hubs);
+  const options = { ...description, ...given };
   await using parts = new AsyncDisposableStack();
   const clock = new ServerClock(options.now ?? (() => Date.now()));
   parts.defer(() => clock.stop());
@@ -100,7 +109,9 @@ export async function startCloud(options: CloudOptions = {}): Promise<Cloud> {
     operationLifetimeSeconds: 3600,
   };
   const hubs = new Map<string, Hub>();
-  const hubNames = options.hubs ?? ["test", "production"];
+  const described = Object.keys(description.hubs ?? {});
+  const chosen = new Set([...(given.hubs ?? []), ...described]);
+  const hubNames = parse(v.array(hubName), chosen.size === 0 ? [...defaultHubs] : [...chosen]);
   const enrollments = new Enrollments(() => hubNames[0] ?? "");
   const linkedHubs = new LinkedHubs(hubs);
   const caCertificates = new CaCertificates();
@@ -161,6 +172,7 @@ export async function startCloud(options: CloudOptions = {}): Promise<Cloud> {
     return levers.endpoints().find(({ dnsName }) => dnsName === hostName)?.host ?? hostName;
   });
   parts.defer(async () => proxies.closeAll());
+  await loadDescription({ levers, faults: desk, proxies }, description);
   const about = { idScope, caPem: authority.caPem, network };
   const admin = await serveAdminApi({
     about,

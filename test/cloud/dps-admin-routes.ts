@@ -4,13 +4,12 @@ import { caAdminRoutes } from "./ca-admin-routes.ts";
 import { parse } from "./enrollment-spec.ts";
 import type { Levers } from "./levers.ts";
 
-const bodies = {
-  policy: v.strictObject({ validityDays: v.optional(v.number()) }),
-  link: v.strictObject({
-    latencyMs: v.optional(v.pipe(v.number(), v.minValue(0))),
-    isAuthorized: v.optional(v.boolean()),
-  }),
+export const policySettings = v.strictObject({ validityDays: v.optional(v.number()) });
+export const linkSettings = {
+  latencyMs: v.optional(v.pipe(v.number(), v.minValue(0))),
+  isAuthorized: v.optional(v.boolean()),
 };
+const linkChange = v.strictObject(linkSettings);
 
 /** Beside the enrollments: uploaded CAs, credential policies, how DPS sees its hubs. */
 export function dpsAdminRoutes(levers: Levers): readonly AdminRoute[] {
@@ -26,7 +25,7 @@ export function dpsAdminRoutes(levers: Levers): readonly AdminRoute[] {
       method: "PUT",
       path: "/credential-policies/:name",
       run: async ({ parameters, body }) =>
-        credentialPolicies.put(nameIn(parameters), parse(bodies.policy, body ?? {}).validityDays),
+        credentialPolicies.put(nameIn(parameters), parse(policySettings, body ?? {}).validityDays),
     },
     {
       method: "GET",
@@ -36,7 +35,7 @@ export function dpsAdminRoutes(levers: Levers): readonly AdminRoute[] {
     {
       method: "PATCH",
       path: "/hubs/:name/link",
-      run: ({ parameters, body }) => linkedHubs.setLink(nameIn(parameters), parse(bodies.link, body)),
+      run: ({ parameters, body }) => linkedHubs.setLink(nameIn(parameters), parse(linkChange, body)),
     },
   ];
 }

@@ -20,7 +20,7 @@ const jsonObject = v.custom<JsonObject>(
 const initialTwin = v.strictObject({ tags: v.optional(jsonObject), desired: v.optional(jsonObject) });
 
 /** ASCII letters, digits and `-._:`, at most 128, ending in a letter, digit or dash. Compared without regard to case. */
-const registrationId = v.pipe(
+export const registrationId = v.pipe(
   v.string(),
   v.regex(/^[A-Za-z0-9\-._:]{0,127}[A-Za-z0-9-]$/, "1 to 128 of A-Z a-z 0-9 - . _ : and no . _ : at the end"),
 );
@@ -95,31 +95,33 @@ const group = { ...settings, attestation: v.optional(attestations.group) };
 
 const schemas = {
   enrollment: v.strictObject({ registrationId, ...individual }),
-  enrollmentChange: v.strictObject(individual),
   group: v.strictObject({ groupId: registrationId, ...group }),
-  groupChange: v.strictObject(group),
 };
+/** What enrollments say, without their names. */
+export const enrollmentSettings = v.strictObject(individual);
+export const groupSettings = v.strictObject(group);
 
 export type EnrollmentSpec = v.InferInput<typeof schemas.enrollment>;
-export type EnrollmentChange = v.InferInput<typeof schemas.enrollmentChange>;
+export type EnrollmentChange = v.InferInput<typeof enrollmentSettings>;
 export type GroupSpec = v.InferInput<typeof schemas.group>;
 export type IndividualAttestation = v.InferOutput<typeof attestations.individual>;
 export type GroupAttestation = v.InferOutput<typeof attestations.group>;
-export type GroupChange = v.InferInput<typeof schemas.groupChange>;
+export type GroupChange = v.InferInput<typeof groupSettings>;
 
 export const parseEnrollment = (input: unknown): EnrollmentSpec => parse(schemas.enrollment, input);
-export const parseEnrollmentChange = (input: unknown): EnrollmentChange =>
-  parse(schemas.enrollmentChange, input);
+export const parseEnrollmentChange = (input: unknown): EnrollmentChange => parse(enrollmentSettings, input);
 export const parseGroup = (input: unknown): GroupSpec => parse(schemas.group, input);
-export const parseGroupChange = (input: unknown): GroupChange => parse(schemas.groupChange, input);
+export const parseGroupChange = (input: unknown): GroupChange => parse(groupSettings, input);
 
 /** @throws CloudError 400 with every problem and its path. */
 export function parse<S extends v.GenericSchema>(schema: S, input: unknown): v.InferOutput<S> {
   const result = v.safeParse(schema, input);
   if (result.success) return result.output;
-  const problems = result.issues.map((issue) => {
-    const path = v.getDotPath(issue);
-    return path === null ? issue.message : `${path}: ${issue.message}`;
-  });
-  throw new CloudError(400, problems.join("; "));
+  throw new CloudError(400, result.issues.map((issue) => problemOf(issue)).join("; "));
+}
+
+/** What is wrong, behind where it is. */
+export function problemOf(issue: v.BaseIssue<unknown>): string {
+  const path = v.getDotPath(issue);
+  return path === null ? issue.message : `${path}: ${issue.message}`;
 }

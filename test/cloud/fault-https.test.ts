@@ -72,7 +72,7 @@ describe("over WebSocket", () => {
   it("the connection ends instead of a CONNACK", async () => {
     cloud.faults.add({ when: { at: "packet", packet: "connack" }, do: { act: "drop", how: "close" } });
     const webSocket = { protocol: "wss", port: cloud.dps.httpsPort, path: "/$iothub/websocket" } as const;
-    await expect(connectToDps(cloud, "gateway-1", key, webSocket)).rejects.toThrow("Couldn't connect");
+    await expect(connectToDps(cloud, "gateway-1", key, webSocket)).rejects.toThrow("closed without a word");
   });
 
   it("the TCP connection beneath is reset", async () => {

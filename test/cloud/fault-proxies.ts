@@ -5,7 +5,7 @@ import { parse } from "./enrollment-spec.ts";
 import { startFaultProxy, type FaultProxy, type ProxyBehaviour } from "./fault-proxy.ts";
 import type { Journal } from "./journal.ts";
 
-const behaviour = v.strictObject({
+export const proxyBehaviour = v.strictObject({
   credentials: v.optional(v.strictObject({ user: v.string(), password: v.string() })),
   answer: v.optional(
     v.union([
@@ -16,7 +16,7 @@ const behaviour = v.strictObject({
   ),
   resetAfterBytes: v.optional(v.pipe(v.number(), v.integer(), v.minValue(1))),
 });
-type BehaviourInput = v.InferInput<typeof behaviour>;
+type BehaviourInput = v.InferInput<typeof proxyBehaviour>;
 
 /** One proxy as a device is told of it. */
 export interface ProxyInfo {
@@ -100,11 +100,15 @@ export function proxyAdminRoutes(proxies: FaultProxies): readonly AdminRoute[] {
   const one = "/proxies/:id";
   return [
     { method: "GET", path: "/proxies", run: () => proxies.list() },
-    { method: "POST", path: "/proxies", run: async ({ body }) => proxies.open(parse(behaviour, body ?? {})) },
+    {
+      method: "POST",
+      path: "/proxies",
+      run: async ({ body }) => proxies.open(parse(proxyBehaviour, body ?? {})),
+    },
     {
       method: "PUT",
       path: one,
-      run: ({ parameters, body }) => proxies.change(idIn(parameters), parse(behaviour, body)),
+      run: ({ parameters, body }) => proxies.change(idIn(parameters), parse(proxyBehaviour, body)),
     },
     { method: "POST", path: `${one}/cut`, run: ({ parameters }) => proxies.cut(idIn(parameters)) },
     { method: "DELETE", path: one, run: async ({ parameters }) => proxies.close(idIn(parameters)) },
@@ -117,7 +121,7 @@ function idIn({ id = "" }: Readonly<Record<string, string>>): number {
 }
 
 function toBehaviour(input: BehaviourInput): ProxyBehaviour {
-  const { credentials, answer, resetAfterBytes } = parse(behaviour, input);
+  const { credentials, answer, resetAfterBytes } = parse(proxyBehaviour, input);
   return {
     answer,
     ...(credentials === undefined ? {} : { credentials }),

@@ -120,7 +120,7 @@ const act = v.variant("act", [
   v.strictObject({ act: v.literal("trickle"), bytes: count, everyMs: waitMs }),
 ]);
 
-const rule = v.pipe(
+export const faultRule = v.pipe(
   v.strictObject({
     /** `dps` or a hub's name; left out: all of them. */
     endpoint: v.optional(v.string()),
@@ -137,7 +137,7 @@ const rule = v.pipe(
   ),
 );
 
-export type FaultRule = v.InferInput<typeof rule>;
+export type FaultRule = v.InferInput<typeof faultRule>;
 export type FaultMoment = v.InferOutput<typeof when>;
 export type FaultAct = v.InferOutput<typeof act>;
 export type Direction = v.InferOutput<typeof direction>;
@@ -148,8 +148,8 @@ export type LineAct = Exclude<FaultAct, { act: "tls" | "alert" | "portal" }>;
 export type RequestAct = Extract<FaultAct, { act: "answer" | "drop" | "silence" | "delay" }>;
 
 /** @throws CloudError 400 with every problem and its path. */
-export function parseFaultRule(input: unknown): v.InferOutput<typeof rule> {
-  return parse(rule, input);
+export function parseFaultRule(input: unknown): v.InferOutput<typeof faultRule> {
+  return parse(faultRule, input);
 }
 
 const flow = ["drop", "silence", "delay", "trickle"];

@@ -131,12 +131,12 @@ export type CloudEventFacts = CloudEvent extends infer E
 /** Ordered and kept for the life of the cloud; the oldest half goes when 20 000 are reached. */
 export class Journal {
   readonly #now: () => number;
-  readonly #log: (line: string) => void;
+  readonly #log: (event: CloudEvent) => void;
   readonly #watchers = new Set<(event: CloudEvent) => void>();
   #events: CloudEvent[] = [];
   #lastSeq = 0;
 
-  constructor(now: () => number, log: (line: string) => void) {
+  constructor(now: () => number, log: (event: CloudEvent) => void) {
     this.#now = now;
     this.#log = log;
   }
@@ -146,7 +146,7 @@ export class Journal {
     const event: CloudEvent = { seq: this.#lastSeq, atMs: this.#now(), ...facts };
     if (this.#events.length >= 20_000) this.#events = this.#events.slice(10_000);
     this.#events.push(event);
-    this.#log(JSON.stringify(event));
+    this.#log(event);
     for (const watcher of this.#watchers) watcher(event);
   }
 

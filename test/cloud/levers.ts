@@ -2,7 +2,7 @@ import * as v from "valibot";
 import type { CaCertificateInfo, CaCertificates } from "./ca-certificates.ts";
 import { CloudError } from "./cloud-error.ts";
 import type { CredentialPolicies } from "./credential-policies.ts";
-import type { LinkedHubs } from "./linked-hubs.ts";
+import { hubName, type LinkedHubs } from "./linked-hubs.ts";
 import { parse } from "./enrollment-spec.ts";
 import type { Enrollment, Enrollments } from "./enrollments.ts";
 import type { DeviceAuth, DeviceKeys, Hub, Telemetry } from "./hub.ts";
@@ -57,7 +57,7 @@ export interface EndpointPlace {
 }
 
 const wholeNumber = v.pipe(v.number(), v.integer(), v.minValue(0));
-const paceChange = v.strictObject({
+export const paceChange = v.strictObject({
   pollAfterSeconds: v.optional(wholeNumber),
   assigningAnswers: v.optional(wholeNumber),
   waitingStatus: v.optional(v.picklist(["assigning", "unassigned"])),
@@ -136,9 +136,7 @@ export class Levers {
   }
 
   async addHub(name: string): Promise<EndpointInfo> {
-    if (!/^[a-z][a-z0-9-]{0,49}$/.test(name) || name === "dps") {
-      throw new CloudError(400, "a hub's name is up to 50 of a-z 0-9 -, starts with a letter and is not dps");
-    }
+    parse(hubName, name);
     if (this.#options.hubs.has(name)) throw new CloudError(409, `there is a hub ${name} already`);
     await this.#options.addHub(name);
     return this.endpoint(name);

@@ -1,5 +1,12 @@
+import * as v from "valibot";
 import { CloudError } from "./cloud-error.ts";
 import type { Hub } from "./hub.ts";
+
+const hubNameRule = "a hub's name is up to 50 of a-z 0-9 -, starts with a letter and is not dps";
+export const hubName = v.pipe(
+  v.string(),
+  v.check((name) => /^[a-z][a-z0-9-]{0,49}$/.test(name) && name !== "dps", hubNameRule),
+);
 
 /** What DPS knows about a hub beside its registry. */
 export interface HubLink {

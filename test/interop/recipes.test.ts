@@ -31,7 +31,9 @@ afterAll(async () => {
 const caFile = (): string => join(folder, "ca.pem");
 const hubHost = (): string => cloud.hub("test").host;
 
-/** The same options for `mosquitto_pub`, `mosquitto_sub` and `mosquitto_rr`. */
+const tools = { publish: "mosquitto_pub", subscribe: "mosquitto_sub" };
+
+/** The same options for both tools. */
 function mosquittoOptions(password: string): readonly string[] {
   return ["-V", "mqttv311", "-p", "8883", "--cafile", caFile(), "-i", deviceId, "-P", password];
 }
@@ -81,14 +83,14 @@ describe("mosquitto", () => {
       "-m",
       "x",
     ];
-    const { code, text } = await outcomeOf("mosquitto_pub", args);
+    const { code, text } = await outcomeOf(tools.publish, args);
     expect(code).toBe(5);
     expect(text).toContain("not authorised");
   });
 
   test("publishes telemetry", async () => {
     const topic = `devices/${deviceId}/messages/events/source=mosquitto&%24.ct=application%2Fjson`;
-    const { code } = await outcomeOf("mosquitto_pub", [
+    const { code } = await outcomeOf(tools.publish, [
       ...hubOptions(),
       "-q",
       "1",
@@ -109,7 +111,7 @@ describe("mosquitto", () => {
     messages.send(deviceId, { body: "from the cloud", properties: { colour: "red" } });
     const topic = `devices/${deviceId}/messages/devicebound/#`;
     // Without -c the session is clean, and a clean session drops what waits in the queue.
-    const { stdout } = await run("mosquitto_sub", [
+    const { stdout } = await run(tools.subscribe, [
       ...hubOptions(),
       "-c",
       "-q",
@@ -128,14 +130,13 @@ describe("mosquitto", () => {
   test("reports, and sees a desired change", async () => {
     const topic = "$iothub/twin/PATCH/properties/reported/?$rid=1";
     expect(
-      (await outcomeOf("mosquitto_pub", [...hubOptions(), "-q", "1", "-t", topic, "-m", '{"fan":"on"}']))
-        .code,
+      (await outcomeOf(tools.publish, [...hubOptions(), "-q", "1", "-t", topic, "-m", '{"fan":"on"}'])).code,
     ).toBe(0);
     expect(cloud.levers.twin("test", deviceId).reported.properties).toEqual({ fan: "on" });
 
     const filter = "$iothub/twin/PATCH/properties/desired/#";
     const { lastSeq } = cloud.journal;
-    const watching = run("mosquitto_sub", [...hubOptions(), "-C", "1", "-v", "-t", filter]);
+    const watching = run(tools.subscribe, [...hubOptions(), "-C", "1", "-v", "-t", filter]);
     await cloud.waitFor((event) => event.kind === "subscribe" && event.filter === filter, 5000, lastSeq);
     cloud.levers.patchTwin("test", deviceId, { desired: { fan: "off" } });
     expect((await watching).stdout).toMatch(
@@ -146,7 +147,7 @@ describe("mosquitto", () => {
   test("is cut off by DPS for any filter but the one there is", async () => {
     const filter = "$dps/registrations/res/200/#";
     const { lastSeq } = cloud.journal;
-    await outcomeOf("mosquitto_sub", [...dpsOptions(), "-W", "1", "-t", filter]);
+    await outcomeOf(tools.subscribe, [...dpsOptions(), "-W", "1", "-t", filter]);
     expect(cloud.journal.events(lastSeq)).toContainEqual(
       expect.objectContaining({ kind: "disconnect", because: `subscribed to the unknown filter ${filter}` }),
     );
@@ -155,7 +156,7 @@ describe("mosquitto", () => {
   test("subscribes to the answers of DPS", async () => {
     const filter = "$dps/registrations/res/#";
     const { lastSeq } = cloud.journal;
-    const watching = spawn("mosquitto_sub", [...dpsOptions(), "-t", filter]);
+    const watching = spawn(tools.subscribe, [...dpsOptions(), "-t", filter]);
     await cloud.waitFor((event) => event.kind === "subscribe" && event.filter === filter, 5000, lastSeq);
     watching.kill();
     await once(watching, "close");

@@ -5,7 +5,7 @@ import { createInterface } from "node:readline";
 import { text } from "node:stream/consumers";
 
 /** One line of what a script tells: `event` and its facts. */
-export type Told = Readonly<Record<string, unknown>>;
+type Told = Readonly<Record<string, unknown>>;
 
 /** The running child process; disposing of it kills what still runs. */
 export interface Script extends AsyncDisposable {
