@@ -42,7 +42,7 @@ function isNotBuilt(path: string): boolean {
 test("an installation without the native part reports it, and does nothing else", async () => {
   const folder = await mkdtemp(join(tmpdir(), "latebind-no-signer-"));
   try {
-    for (const part of ["src/identity/tls-signer", "src/platform", "test/identity"]) {
+    for (const part of ["src/identity", "src/platform", "test/identity"]) {
       await cp(join(root, part), join(folder, part), { recursive: true, filter: isNotBuilt });
     }
     const result = await run(join(folder, "test/identity/process-without-signer.ts"));
