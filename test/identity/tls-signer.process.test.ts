@@ -39,14 +39,17 @@ function isNotBuilt(path: string): boolean {
   return !path.endsWith(".node");
 }
 
-test("an installation without the native part reports it, and does nothing else", async () => {
+test.each([
+  ["the TLS signer", "process-without-signer.ts", "identity/tls-signer-missing operator\n"],
+  ["pkcs11js", "process-without-pkcs11js.ts", "identity/pkcs11js-missing operator\n"],
+])("an installation without %s reports it, and does nothing else", async (_, script, output) => {
   const folder = await mkdtemp(join(tmpdir(), "latebind-no-signer-"));
   try {
     for (const part of ["src/identity", "src/platform", "test/identity"]) {
       await cp(join(root, part), join(folder, part), { recursive: true, filter: isNotBuilt });
     }
-    const result = await run(join(folder, "test/identity/process-without-signer.ts"));
-    expect(result).toEqual({ exitCode: 0, signal: null, output: "identity/tls-signer-missing operator\n" });
+    const result = await run(join(folder, "test/identity", script));
+    expect(result).toEqual({ exitCode: 0, signal: null, output });
   } finally {
     await rm(folder, { recursive: true });
   }
