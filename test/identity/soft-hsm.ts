@@ -55,9 +55,11 @@ export class SoftHsm implements Disposable {
 
   /** `open`: anybody with the PIN can read it. */
   addSecret(key: Buffer, { label, id }: Names, custody: "open" | "closed" = "closed"): void {
-    const script = join(import.meta.dirname, "process-import-secret.ts");
-    const args = [script, softHsmModule, "gateway", "1234", label, id, custody];
-    execFileSync(process.execPath, args, { env: this.#environment, input: key, stdio: "pipe" });
+    const file = join(this.folder, "secret");
+    writeFileSync(file, key, { mode: 0o600 });
+    const kind = ["--type", "secrkey", "--label", label, "--id", id, "--usage-sign", "--private"];
+    this.#login("--write-object", file, ...kind, custody === "open" ? "--extractable" : "--sensitive");
+    rmSync(file);
   }
 
   /** Private and public half of a key in PKCS#8 PEM. */
