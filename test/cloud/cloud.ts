@@ -1,5 +1,4 @@
 import { randomBytes, randomInt } from "node:crypto";
-import * as v from "valibot";
 import { serveAdminApi } from "./admin-api.ts";
 import { clientCertificates } from "./client-certificates.ts";
 import { CaCertificates } from "./ca-certificates.ts";
@@ -111,7 +110,7 @@ export async function startCloud(given: CloudOptions = {}): Promise<Cloud> {
   const hubs = new Map<string, Hub>();
   const described = Object.keys(description.hubs ?? {});
   const chosen = new Set([...(given.hubs ?? []), ...described]);
-  const hubNames = parse(v.array(hubName), chosen.size === 0 ? [...defaultHubs] : [...chosen]);
+  const hubNames = chosen.size === 0 ? defaultHubs : [...chosen].map((name) => parse(hubName, name));
   const enrollments = new Enrollments(() => hubNames[0] ?? "");
   const linkedHubs = new LinkedHubs(hubs);
   const caCertificates = new CaCertificates();

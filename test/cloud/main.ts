@@ -26,7 +26,7 @@ const command = new Command("npm run cloud --")
   .option("--file <path>", "what there shall be: .toml or .json, see example.toml; other options win over it")
   .option("--scope <id>", "ID scope (made up where left out)")
   .option("--hub <name...>", "hubs (test and production where none is named)")
-  .option("--network <a.b.c>", "loopback network, like 127.31.7 (random where left out)")
+  .option("--network <a.b.c>", "loopback network, like 127.31.7 (random where left out)", toNetwork)
   .option("--port <number>", "MQTT port (8883)", toPort)
   .option("--https <number>", "port for HTTPS and MQTT over WebSocket (443, or a free one)", toPort)
   .option("--admin <number>", "port of the admin API (a free one)", toPort)
@@ -125,6 +125,11 @@ function toPort(text: string): number {
   const port = Number(text);
   if (!/^\d+$/.test(text) || port > 65_535) throw new InvalidArgumentError("It is no port number.");
   return port;
+}
+
+function toNetwork(text: string): string {
+  if (!/^127\.\d{1,3}\.\d{1,3}$/.test(text)) throw new InvalidArgumentError("It is not like 127.31.7.");
+  return text;
 }
 
 function explain(error: unknown): string {
