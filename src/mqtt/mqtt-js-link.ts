@@ -7,6 +7,7 @@ import type { FailedPeer } from "../platform/connect-failure.ts";
 import { AgentError, systemCode } from "../platform/failure.ts";
 import { openSecureSocket } from "../platform/secure-socket.ts";
 import type { ConnectResult, Link, LinkOptions } from "./link.ts";
+import { connectCodes } from "./connect-codes.ts";
 import { unansweredFailure } from "./unanswered-failure.ts";
 
 const { default: MqttClient } = mqttClient;
@@ -52,7 +53,12 @@ async function connect(options: LinkOptions, signal: AbortSignal): Promise<Conne
 }
 
 function failedPeer({ host, port, clientCertificate }: LinkOptions): FailedPeer {
-  return { room: "mqtt", host, port, ...(clientCertificate !== undefined && { key: clientCertificate.key }) };
+  return {
+    codes: connectCodes,
+    host,
+    port,
+    ...(clientCertificate !== undefined && { key: clientCertificate.key }),
+  };
 }
 
 async function connectOver(

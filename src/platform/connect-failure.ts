@@ -1,7 +1,23 @@
 import { AgentError, systemCode, type Remedy } from "./failure.ts";
 
+/** What can stand between us and a peer. */
+type ConnectFact =
+  | "name-not-found"
+  | "unreachable"
+  | "closed-early"
+  | "tls-failed"
+  | "tls-untrusted"
+  | "tls-wrong-name"
+  | "tls-validity"
+  | "tls-intercepted"
+  | "tls-incompatible"
+  | "certificate-refused";
+
+/** The codes of the room that connects: each written out, so that a search for a code finds its origin. */
+export type ConnectCodes = Readonly<Record<ConnectFact, string>>;
+
 interface Row {
-  readonly fact: string;
+  readonly fact: ConnectFact;
   readonly remedy: Remedy;
   readonly says: string;
 }
@@ -71,8 +87,7 @@ const rows: Readonly<Record<string, Row>> = {
 };
 
 export interface FailedPeer {
-  /** The room that connects, with which the codes begin: `mqtt`. */
-  readonly room: string;
+  readonly codes: ConnectCodes;
   readonly host: string;
   readonly port: number;
   /** The client's key, if it has one: what made its signature fail says more than the handshake. */
@@ -83,15 +98,16 @@ export interface FailedPeer {
  * Gives a failed connect its code, remedy and sentence. Codes that are not known are retried and keep their number.
  * @see https://nodejs.org/api/tls.html#x509-certificate-error-codes
  */
-export function connectFailure(error: unknown, { room, host, port, key }: FailedPeer): AgentError {
+export function connectFailure(error: unknown, { codes, host, port, key }: FailedPeer): AgentError {
   const code = systemCode(error);
   if (code === "ERR_SSL_SIGNER_REFUSED" && key?.failure instanceof AgentError) return key.failure;
-  const row = rows[code.replace("ERR_SSL_SSL/TLS_", "ERR_SSL_SSLV3_")] ?? {
+  const unknown: Row = {
     fact: "tls-failed",
-    remedy: "retry" as const,
+    remedy: "retry",
     says: `the connection failed${code === "" ? "" : ` (${code})`}`,
   };
-  return new AgentError(`${room}/${row.fact}`, row.remedy, `cannot connect to ${host}:${port}: ${row.says}`, {
+  const row = rows[code.replace("ERR_SSL_SSL/TLS_", "ERR_SSL_SSLV3_")] ?? unknown;
+  return new AgentError(codes[row.fact], row.remedy, `cannot connect to ${host}:${port}: ${row.says}`, {
     cause: error,
   });
 }

@@ -25,7 +25,7 @@ export async function openSecureSocket(
   const onClose = () => {
     reject(
       new AgentError(
-        `${failed.room}/closed-early`,
+        failed.codes["closed-early"],
         "retry",
         `${peer.host}:${peer.port} closed the connection before it was secure`,
       ),

@@ -5,6 +5,7 @@ import { AgentError } from "../platform/failure.ts";
 import { parseRetryAfter } from "../platform/retry-after.ts";
 import { openSecureSocket } from "../platform/secure-socket.ts";
 import type { LinkProof } from "../mqtt/link.ts";
+import { connectCodes } from "./connect-codes.ts";
 import type { RegistrationTransport } from "./register.ts";
 import { pollPath, registerBody, registerPath, type Reply } from "./wire.ts";
 
@@ -79,7 +80,7 @@ function noAnswer(): AgentError {
 async function exchange(to: HttpsConnection, question: Question, signal: AbortSignal): Promise<Reply> {
   const { endpoint: host, port, clientCertificate } = to;
   const key = clientCertificate === undefined ? {} : { key: clientCertificate.key };
-  const failed = { room: "provisioning", host, port, ...key };
+  const failed = { codes: connectCodes, host, port, ...key };
   // Secured first: what is written during the handshake turns each of its failures into EPROTO.
   const socket = await openSecureSocket({ ...to, host }, failed, signal);
   const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
