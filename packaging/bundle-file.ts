@@ -27,6 +27,9 @@ export async function bundleFile(
     // A crash prints the line it happened in.
     lineLimit: 160,
     supported: { using: true },
+    // Native parts are found beside the file that asks for them; CommonJS has another word for that.
+    define: { "import.meta.url": "bundleUrl" },
+    banner: { js: '"use strict";const bundleUrl=require("node:url").pathToFileURL(__filename).href;' },
     // V8 keeps the source text in memory: one byte a character, or two as soon as there is one beyond Latin-1.
     charset: "ascii",
     legalComments: "external",

@@ -8,6 +8,7 @@ import { wire } from "./agent/wire-parts.ts";
 import { serviceConfigFile } from "./cli/service-command.ts";
 import type { ConfigSources } from "./config/load.ts";
 import { configSources } from "./config/sources.ts";
+import { Pkcs11Tokens } from "./identity/pkcs11/tokens.ts";
 import { openMqttLink } from "./mqtt/mqtt-js-link.ts";
 import { favourMemory } from "./platform/favour-memory.ts";
 import { lineOutput } from "./platform/line-output.ts";
@@ -41,6 +42,7 @@ async function runAgent(sources: ConfigSources): Promise<number> {
   setTimeout(() => void favourMemory(), startMs).unref();
   const serviceManager = createServiceManager(process.env, log);
   using watchdog = startWatchdog(serviceManager, systemClock, log);
+  using tokens = new Pkcs11Tokens();
   log.notice("agent.started", { version, node: process.versions.node, config: sources.file });
   return await runDaemon({
     sources,
@@ -59,6 +61,7 @@ async function runAgent(sources: ConfigSources): Promise<number> {
         log,
         serviceManager,
         watchdog,
+        tokens,
       }),
   });
 }
@@ -71,7 +74,8 @@ async function runCommandLine(args: readonly string[]): Promise<number> {
   const file = serviceConfigFile(args);
   if (file !== undefined) return runAgent(configSources(file, process.env));
   const { runProgram } = await import("./cli/program.ts");
-  return runProgram(args, {
+  using tokens = new Pkcs11Tokens();
+  return await runProgram(args, {
     io: {
       stdout: (line) => {
         process.stdout.write(line);
@@ -85,6 +89,7 @@ async function runCommandLine(args: readonly string[]): Promise<number> {
     },
     version,
     run: runAgent,
+    device: { hostName: hostname(), clock: systemClock, tokens },
   });
 }
 

@@ -1,5 +1,6 @@
 import type { Reconciled } from "../appliers/reconcile.ts";
 import type { Session } from "../hub/session.ts";
+import type { Identity } from "../identity/identity.ts";
 import { backoff } from "../platform/backoff.ts";
 import { AgentError } from "../platform/failure.ts";
 import { isJsonObject, mergePatch, type JsonObject } from "../platform/json.ts";
@@ -11,11 +12,20 @@ import type { Device } from "./device.ts";
 import type { Parts } from "./parts.ts";
 import type { Phase } from "./phase.ts";
 
+/** How the credential stands behind a session. */
+export interface Standing {
+  /** As it was when last opened. */
+  readonly identity: Identity;
+  /** Why it could not be opened since. */
+  readonly trouble?: AgentError;
+}
+
 export interface Following {
   readonly session: Session;
   readonly device: Device;
   readonly phase: Extract<Phase, { at: "online" }>;
   readonly parts: Parts;
+  readonly standing: Standing;
   /** Aborted when the session has to be left; work under way is finished first. */
   readonly leave: AbortSignal;
 }
@@ -126,7 +136,9 @@ async function tell(
   return { reported: isJsonObject(merged) ? merged : {}, isComplete: true, retryAfterMs: 0 };
 }
 
-function tellHealth({ phase, parts }: Following, desired: Desired, reconciled: Reconciled): void {
+function tellHealth({ phase, parts, standing }: Following, desired: Desired, reconciled: Reconciled): void {
+  const { identity, trouble } = standing;
+  const { certificateExpiresAtMs, warnings } = identity;
   parts.onHealth({
     at: "connected",
     hub: phase.assignment.hub,
@@ -136,6 +148,8 @@ function tellHealth({ phase, parts }: Following, desired: Desired, reconciled: R
       .filter(({ outcome }) => outcome.status === "failed" || outcome.status === "rejected")
       .map(({ component, property }) => (component === undefined ? property : `${component}.${property}`)),
     isFallback: phase.askDpsAtMs !== undefined,
+    ...(certificateExpiresAtMs !== undefined && { certificateExpiresAtMs }),
+    warnings: trouble === undefined ? warnings : [`${trouble.message} [${trouble.code}]`, ...warnings],
   });
 }
 

@@ -12,6 +12,9 @@ export type HealthFacts =
       readonly failed: readonly string[];
       /** Set when this hub only serves until DPS answers. */
       readonly isFallback: boolean;
+      readonly certificateExpiresAtMs?: number;
+      /** What a person should mend though the device is connected, as sentences. */
+      readonly warnings?: readonly string[];
     }
   | {
       readonly at: "waiting";
@@ -45,7 +48,12 @@ function connected(facts: Extract<HealthFacts, { at: "connected" }>): string {
       ? `desired version ${facts.desiredVersion} applied`
       : `desired version ${facts.desiredVersion}, not applied: ${facts.failed.join(", ")}`;
   const fallback = facts.isFallback ? " (the previous hub, until DPS answers)" : "";
-  return `connected to ${facts.hub} as ${facts.deviceId}${fallback}; ${twin}`;
+  const expiry =
+    facts.certificateExpiresAtMs === undefined
+      ? ""
+      : `; certificate holds until ${new Date(facts.certificateExpiresAtMs).toISOString().slice(0, 10)}`;
+  const warnings = (facts.warnings ?? []).map((warning) => `; warning: ${warning}`).join("");
+  return `connected to ${facts.hub} as ${facts.deviceId}${fallback}; ${twin}${expiry}${warnings}`;
 }
 
 /** 14:09:31Z: a log line beside it says the day. */

@@ -14,8 +14,10 @@ export async function identify(parts: Parts, signal: AbortSignal): Promise<Phase
   const { identity } = open;
   const { current, candidate } = parts.assignments.read() ?? {};
   const facts = fingerprint(parts.config.idScope, parts.config.provisioning.endpoint, identity);
-  const { registrationId, custody } = identity;
-  parts.log.notice("identity.opened", { registrationId, custody });
+  const { registrationId, attestation, custody, warnings, certificateExpiresAtMs: endsAtMs } = identity;
+  const certificateExpires = endsAtMs === undefined ? {} : { certificateExpires: new Date(endsAtMs) };
+  parts.log.notice("identity.opened", { registrationId, attestation, custody, ...certificateExpires });
+  for (const warning of warnings) parts.log.warning("identity.doubtful", { says: warning });
 
   const stored = candidate ?? current;
   if (stored === undefined)

@@ -1,19 +1,20 @@
-import { sharedAccessSignature } from "../identity/sas.ts";
 import { AgentError } from "../platform/failure.ts";
 import { fingerprint, type Assignment } from "../provisioning/assignment.ts";
+import { overHttps } from "../provisioning/over-https.ts";
 import { openOverMqtt } from "../provisioning/over-mqtt.ts";
 import { register } from "../provisioning/register.ts";
 import { withCandidate } from "../provisioning/stored-assignments.ts";
 import { dpsKeyName, dpsResource, dpsUsername, type Assigned } from "../provisioning/wire.ts";
 import type { Parts } from "./parts.ts";
 import type { Phase } from "./phase.ts";
+import { prove } from "./prove.ts";
 
 /** A registration is over within minutes; the rest is for a clock that runs behind. */
 const tokenLifetimeMs = 60 * 60_000;
 
 /**
  * Asks DPS for a hub, stores the answer beside the assignment that served so far, and goes there.
- * @throws AgentError as `register` and `openOverMqtt`, and `provisioning/clock-doubtful` (operator) when DPS refused us while
+ * @throws AgentError as `register`, `openOverMqtt` and `overHttps`, and `provisioning/clock-doubtful` (operator) when DPS refused us while
  *   this device's clock is not synchronised.
  */
 export async function provision(
@@ -44,29 +45,21 @@ async function ask(
   signal: AbortSignal,
 ): Promise<Assigned> {
   const { idScope, provisioning } = parts.config;
+  const { registrationId } = identity;
+  const { endpoint, port, apiVersion, payload } = provisioning;
   await using open = await parts.openIdentity(signal);
-  const resource = dpsResource(idScope, identity.registrationId);
+  const resource = dpsResource(idScope, registrationId);
   const expiresAtMs = parts.clock.now() + tokenLifetimeMs;
-  const username = dpsUsername(
-    idScope,
-    identity.registrationId,
-    provisioning.apiVersion,
-    `latebind/${parts.version}`,
-  );
+  const proof = await prove(open.credential, { resource, expiresAtMs, keyName: dpsKeyName }, signal);
+  const userAgent = `latebind/${parts.version}`;
+  const to = { endpoint, port, registrationId, payload, trustedRoots: await parts.trustedRoots(), ...proof };
   try {
-    await using transport = await openOverMqtt(
-      parts.openLink,
-      {
-        endpoint: provisioning.endpoint,
-        port: provisioning.port,
-        trustedRoots: await parts.trustedRoots(),
-        registrationId: identity.registrationId,
-        username,
-        password: await sharedAccessSignature(open.key, resource, expiresAtMs, dpsKeyName, signal),
-        payload: provisioning.payload,
-      },
-      signal,
-    );
+    if (provisioning.transport === "https") {
+      const transport = overHttps({ ...to, idScope, apiVersion, userAgent });
+      return await register(transport, parts.clock, signal);
+    }
+    const username = dpsUsername(idScope, registrationId, apiVersion, userAgent);
+    await using transport = await openOverMqtt(parts.openLink, { ...to, username }, signal);
     return await register(transport, parts.clock, signal);
   } catch (error) {
     throw await withClockDoubt(error, parts, signal);
@@ -75,15 +68,21 @@ async function ask(
 
 /** DPS says the same to a wrong scope and to a token that its clock finds expired; only our own clock can tell them apart. */
 async function withClockDoubt(error: unknown, parts: Parts, signal: AbortSignal): Promise<unknown> {
-  if (!(error instanceof AgentError) || error.code !== "provisioning/not-accepted") return error;
+  if (!(error instanceof AgentError) || !isRefusal(error, parts)) return error;
   if ((await parts.isClockSynchronised(signal)) !== false) return error;
   return new AgentError(
     "provisioning/clock-doubtful",
     "retry",
     `DPS refused the connection, and this device's clock is not synchronised: it says ${new Date(parts.clock.now()).toISOString()}, ` +
-      "so the token may look expired. Set the clock or mend NTP",
+      "so a token or certificate may look expired. Set the clock or mend NTP",
     { cause: error },
   );
+}
+
+/** Over HTTPS there is no CONNECT: there DPS says of a token what it says of a wrong key. */
+function isRefusal({ code }: AgentError, { config }: Parts): boolean {
+  if (code === "provisioning/not-accepted") return true;
+  return code === "provisioning/unauthorized" && config.provisioning.transport === "https";
 }
 
 /** An assignment that cannot be written still serves until the process ends. */

@@ -1,12 +1,13 @@
-import { sharedAccessSignature } from "../identity/sas.ts";
+import type { Identity } from "../identity/identity.ts";
 import { openSession, type Session } from "../hub/session.ts";
-import { hubResource, hubUsername } from "../hub/wire.ts";
+import { hubUsername } from "../hub/wire.ts";
+import { backoff } from "../platform/backoff.ts";
 import { AgentError } from "../platform/failure.ts";
-import { fingerprint, differences } from "../provisioning/assignment.ts";
 import { withAccepted } from "../provisioning/stored-assignments.ts";
 import { Alarm } from "./alarm.ts";
 import type { Device } from "./device.ts";
-import { followTwin } from "./follow-twin.ts";
+import { followTwin, type Standing } from "./follow-twin.ts";
+import { assertSameIdentity, lookAgain, proveToHub } from "./hub-credential.ts";
 import type { Parts } from "./parts.ts";
 import type { Phase } from "./phase.ts";
 
@@ -15,6 +16,12 @@ type Online = Extract<Phase, { at: "online" }>;
 /** Where in its life a token is renewed, drawn anew each time so that a fleet does not renew at one moment. */
 const renewFrom = 0.75;
 const renewSpan = 0.1;
+
+/** How often a session that needs no token looks whether its certificate was exchanged or comes to its end. */
+const lookEveryMs = 6 * 60 * 60_000;
+
+/** When to look again at a credential that failed, while the session it opened still holds. */
+const lookLadder = { firstMs: 10_000, capMs: 5 * 60_000 };
 
 /** What commands may take that are under way when the session has to be left. */
 const longestWorkMs = 20 * 60_000;
@@ -34,78 +41,80 @@ interface Serving {
 
 /**
  * Serves one session with the assigned hub until it has to be left: for a new token, or for DPS.
+ *
+ * A credential that fails later on, say with its token unplugged, costs no session: status tells, and it is looked at again.
  * @throws AgentError as the hub room; `identity/changed` (reidentify) when the credential is no longer the one that the
  *   assignment was made from.
  */
-export async function serve(
-  { phase, parts, device, onAccepted }: Serving,
-  signal: AbortSignal,
-): Promise<Ended> {
-  const { config, clock, random } = parts;
-  const lifetimeMs = config.hub.tokenLifetimeMs;
-  const renewAfterMs = lifetimeMs * (renewFrom + renewSpan * random());
-
+export async function serve(serving: Serving, signal: AbortSignal): Promise<Ended> {
+  const { phase, parts, onAccepted } = serving;
+  const { clock, log } = parts;
   const startedAt = clock.monotonic();
-  await using session = await connect(phase, parts, signal);
+  const { session: opened, identity } = await connect(phase, parts, signal);
+  await using session = opened;
   const { hub, deviceId } = phase.assignment;
-  parts.log.notice("hub.connected", { hub, deviceId, tookMs: Math.round(clock.monotonic() - startedAt) });
+  log.notice("hub.connected", { hub, deviceId, tookMs: Math.round(clock.monotonic() - startedAt) });
   onAccepted();
   await promote(phase, parts);
-
-  const askDpsInMs =
-    phase.askDpsAtMs === undefined ? Infinity : Math.max(0, phase.askDpsAtMs - clock.monotonic());
-  const leaveAfterMs = Math.min(renewAfterMs, askDpsInMs);
-  using leave = new Alarm(clock, leaveAfterMs);
-  parts.expectProgress(leaveAfterMs + longestWorkMs);
-  await followTwin({ session, device, phase, parts, leave: leave.signal }, signal);
-  if (askDpsInMs <= renewAfterMs) {
-    const because = "the previous registration attempt failed; the old hub serves meanwhile";
-    return {
-      because: "DPS due",
-      next: { at: "provisioning", identity: phase.identity, because, fallback: phase.assignment },
-    };
-  }
-  return { because: "token renewal", next: phase };
+  return await stay(serving, session, identity, signal);
 }
 
-async function connect(phase: Online, parts: Parts, signal: AbortSignal): Promise<Session> {
-  const { config, clock } = parts;
+async function stay(
+  { phase, parts, device }: Serving,
+  session: Session,
+  identity: Identity,
+  signal: AbortSignal,
+): Promise<Ended> {
+  let standing: Standing = { identity };
+  let lookAfterMs = firstLookAfterMs(identity, parts);
+  for (let failures = 0; ;) {
+    const askDpsInMs = askInMs(phase, parts);
+    const leaveAfterMs = Math.min(lookAfterMs, askDpsInMs);
+    using leave = new Alarm(parts.clock, leaveAfterMs);
+    parts.expectProgress(leaveAfterMs + longestWorkMs);
+    await followTwin({ session, device, phase, parts, standing, leave: leave.signal }, signal);
+    if (askDpsInMs <= lookAfterMs) return askDps(phase);
+    standing = await lookAgain(phase, parts, standing.identity, signal);
+    failures = standing.trouble === undefined ? 0 : failures + 1;
+    if (failures === 0 && identity.attestation === "symmetric-key") {
+      return { because: "token renewal", next: phase };
+    }
+    lookAfterMs = failures === 0 ? lookEveryMs : backoff(lookLadder, failures, parts.random);
+  }
+}
+
+function askInMs({ askDpsAtMs }: Online, { clock }: Parts): number {
+  return askDpsAtMs === undefined ? Infinity : Math.max(0, askDpsAtMs - clock.monotonic());
+}
+
+function firstLookAfterMs({ attestation }: Identity, { config, random }: Parts): number {
+  switch (attestation) {
+    case "symmetric-key":
+      return config.hub.tokenLifetimeMs * (renewFrom + renewSpan * random());
+    case "x509":
+      return lookEveryMs;
+  }
+}
+
+function askDps({ identity, assignment }: Online): Ended {
+  const because = "the previous registration attempt failed; the old hub serves meanwhile";
+  return { because: "DPS due", next: { at: "provisioning", identity, because, fallback: assignment } };
+}
+
+async function connect(
+  phase: Online,
+  parts: Parts,
+  signal: AbortSignal,
+): Promise<{ readonly session: Session; readonly identity: Identity }> {
+  const { port, apiVersion, keepAliveMs } = parts.config.hub;
   const { hub, deviceId } = phase.assignment;
   await using open = await parts.openIdentity(signal);
   assertSameIdentity(phase, parts, open.identity);
-  const expiresAtMs = clock.now() + config.hub.tokenLifetimeMs;
-  return await openSession(
-    parts.openLink,
-    {
-      hub,
-      port: config.hub.port,
-      trustedRoots: await parts.trustedRoots(),
-      deviceId,
-      username: hubUsername(hub, deviceId, config.hub.apiVersion, `latebind/${parts.version}`),
-      password: await sharedAccessSignature(
-        open.key,
-        hubResource(hub, deviceId),
-        expiresAtMs,
-        undefined,
-        signal,
-      ),
-      keepAliveMs: config.hub.keepAliveMs,
-    },
-    signal,
-  );
-}
-
-/** The key is opened for each session; if it was exchanged meanwhile, the assignment has to be looked at again. */
-function assertSameIdentity(phase: Online, { config }: Parts, identity: Online["identity"]): void {
-  const facts = (of: Online["identity"]) => fingerprint(config.idScope, config.provisioning.endpoint, of);
-  const changed = differences(facts(phase.identity), facts(identity));
-  if (changed.length > 0) {
-    throw new AgentError(
-      "identity/changed",
-      "reidentify",
-      `the device's ${changed.join(", ")} changed while running`,
-    );
-  }
+  const username = hubUsername(hub, deviceId, apiVersion, `latebind/${parts.version}`);
+  const proof = await proveToHub(open.credential, phase, parts, signal);
+  const trustedRoots = await parts.trustedRoots();
+  const to = { hub, port, trustedRoots, deviceId, username, keepAliveMs, ...proof };
+  return { session: await openSession(parts.openLink, to, signal), identity: open.identity };
 }
 
 async function promote({ assignment }: Online, { assignments, log }: Parts): Promise<void> {

@@ -2,6 +2,7 @@ import { createAgentSettings } from "../appliers/agent-settings.ts";
 import type { Appliers } from "../appliers/applier.ts";
 import { createFileApplier } from "../appliers/file.ts";
 import type { Config } from "../config/config.ts";
+import type { Pkcs11Tokens } from "../identity/pkcs11/tokens.ts";
 import type { OpenLink } from "../mqtt/link.ts";
 import type { Random } from "../platform/backoff.ts";
 import { isClockSynchronised } from "../platform/clock-sync.ts";
@@ -28,6 +29,8 @@ export interface Surroundings {
   readonly log: Log;
   readonly serviceManager: ServiceManager;
   readonly watchdog: Watchdog;
+  /** Logged in once in a process, whatever the configuration becomes. */
+  readonly tokens: Pkcs11Tokens;
 }
 
 /** While the start takes longer than one wait, the service manager is asked for this much more than the wait. */
@@ -39,10 +42,11 @@ export function wire(config: Config, around: Surroundings): Parts {
   let isReady = false;
   let lastError: string | undefined;
   log.setLevel(config.log.level);
+  around.tokens.forgetRefusedPins();
   return {
     config,
     version: around.version,
-    openIdentity: async () => openIdentity(config, around.hostName),
+    openIdentity: async () => openIdentity(config, around.hostName, around.clock.now(), around.tokens),
     openLink: around.openLink,
     trustedRoots: async () => readTrustedRoots(config.tls.trustBundle),
     assignments: openStore(stateDirectory, "assignment", parseAssignments, log),

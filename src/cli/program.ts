@@ -3,8 +3,11 @@ import type { ConfigSources } from "../config/load.ts";
 import { configSources, defaultConfigFile } from "../config/sources.ts";
 import { configTemplate } from "../config/template.ts";
 import { checkConfig } from "./config-check.ts";
+import { printRequest } from "./csr.ts";
 import { deriveKey, type DeriveKeyOptions } from "./derive-key.ts";
+import type { DeviceParts } from "./device-parts.ts";
 import { exitCode } from "./exit-code.ts";
+import { showIdentity, type IdentityOptions } from "./identity.ts";
 import type { CliIo } from "./io.ts";
 
 export interface ProgramParts {
@@ -13,6 +16,7 @@ export interface ProgramParts {
   readonly version: string;
   /** `latebind run`: serves until it is told to stop; the exit code comes out. */
   readonly run: (sources: ConfigSources) => Promise<number>;
+  readonly device: DeviceParts;
 }
 
 /**
@@ -35,7 +39,10 @@ export async function runProgram(args: readonly string[], parts: ProgramParts): 
   }
 }
 
-function describeProgram({ io, version, run }: ProgramParts, finish: (code: number) => void): Command {
+function describeProgram(
+  { io, version, run, device }: ProgramParts,
+  finish: (code: number) => void,
+): Command {
   const program = new Command("latebind")
     .description(
       "Connects this device to the Azure IoT Hub it belongs to, and makes it what its device twin says.",
@@ -68,6 +75,25 @@ function describeProgram({ io, version, run }: ProgramParts, finish: (code: numb
     .description("print a configuration file with every setting, its default and what it is for")
     .action(() => io.stdout(configTemplate()));
 
+  const identity = program
+    .command("identity")
+    .description("print who this device is: registration ID, key, certificate and its thumbprints")
+    .helpCommand(false)
+    .option("--config <file>", "configuration file", defaultConfigFile)
+    .option("--json", "as JSON")
+    .option("--csv", "as CSV with a header, for lists of devices")
+    .action(async ({ config, ...options }: ConfigOption & IdentityOptions) =>
+      finish(await showIdentity(configSources(config, io.env), options, device, io)),
+    );
+  identity
+    .command("csr")
+    .description("print a request for this device's certificate (PKCS#10), signed by its private key")
+    .addHelpText("after", csrNotes)
+    .action(async () => {
+      const { config } = identity.opts<ConfigOption>();
+      finish(await printRequest(configSources(config, io.env), device, io));
+    });
+
   program
     .command("derive-key")
     .description("make the key of one device from the key of its enrollment group, at the factory")
@@ -99,3 +125,8 @@ The group key never goes on the command line, where every user could see it.
 The device key is printed on standard output:
   umask 077
   latebind derive-key --registration-id gw-0042 < group.key > device.key`;
+
+const csrNotes = `
+The key is the one of the configuration, in a file or in a token, and stays
+there. The common name is the registration ID. For one device at the factory:
+  latebind identity csr > device.csr`;

@@ -1,5 +1,6 @@
 import type { Json } from "../platform/json.ts";
 import type { LogLevel } from "../platform/log.ts";
+import type { Pkcs11Uri } from "./pkcs11-uri.ts";
 
 /**
  * Everything the agent was told, checked and with every default filled in. Durations are milliseconds, paths absolute.
@@ -12,6 +13,8 @@ export interface Config {
   /** As spelled by the operator: group keys are derived from the spelling. Absent: the identity supplies it. */
   readonly registrationId?: string;
   readonly key: KeyLocation;
+  /** The device's certificate and its intermediates, for X.509. Absent: the key is a symmetric one. */
+  readonly certificate?: KeyLocation;
   readonly provisioning: ProvisioningConfig;
   readonly hub: HubConfig;
   readonly tls: TlsConfig;
@@ -21,10 +24,17 @@ export interface Config {
 }
 
 /** Where the device's key is, by the scheme of its URI. */
-export type KeyLocation = { readonly scheme: "file"; readonly locations: readonly KeyFile[] };
+export type KeyLocation =
+  | { readonly scheme: "file"; readonly locations: readonly KeyFile[] }
+  | Pkcs11Location;
 
-/** One place for a key file. The places are tried in their order, each time the key is opened: the first that exists serves. */
-interface KeyFile {
+/** `pin`: the places of the file with the PIN; absent where the URI names none. */
+export interface Pkcs11Location extends Omit<Pkcs11Uri, "pinSource"> {
+  readonly pin?: readonly KeyFile[];
+}
+
+/** One place for a key or PIN file. The places are tried in their order, each time the key is opened: the first that exists serves. */
+export interface KeyFile {
   readonly path: string;
   /** Inside systemd's credentials directory, where access lists stand in for the mode. */
   readonly isCredential: boolean;
@@ -33,6 +43,7 @@ interface KeyFile {
 interface ProvisioningConfig {
   /** Host name without scheme or port. */
   readonly endpoint: string;
+  readonly transport: "mqtt" | "https";
   readonly port: number;
   readonly apiVersion: string;
   /** Sent along with each registration, for a custom allocation function. */

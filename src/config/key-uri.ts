@@ -1,18 +1,30 @@
 import { quote } from "./describe-value.ts";
 import type { Diagnosis } from "./key-doc.ts";
+import { parsePkcs11Uri, type Pkcs11Uri } from "./pkcs11-uri.ts";
 import { isCleanAbsolutePath } from "./value-schemas.ts";
 
 /** Where a key URI points. A name without `/` is looked up later, first among the credentials, then beside the configuration. */
-export interface KeyUri {
+export type KeyUri = FileUri | Pkcs11Uri;
+
+interface FileUri {
   readonly scheme: "file";
   readonly nameOrPath: string;
 }
 
 /**
- * Reads `file:device.key`, `file:/absolute/path` or `file:///absolute/path` (RFC 8089, 2); the path is taken literally.
+ * Reads `file:device.key`, `file:/absolute/path` or `file:///absolute/path` (RFC 8089, 2), where the path is taken literally, and
+ * `pkcs11:` as `parsePkcs11Uri` does.
  * @returns undefined for everything else; `explainKeyUri` says why.
  */
 export function parseKeyUri(text: string): KeyUri | undefined {
+  if (text.startsWith("pkcs11:")) {
+    const parsed = parsePkcs11Uri(text);
+    return "found" in parsed ? undefined : parsed;
+  }
+  return parseFileUri(text);
+}
+
+function parseFileUri(text: string): FileUri | undefined {
   const rest = /^file:(?:\/\/(?=\/))?([\s\S]+)$/.exec(text)?.[1];
   if (rest === undefined || !isNameOrPath(rest)) return undefined;
   return { scheme: "file", nameOrPath: rest };
@@ -44,18 +56,26 @@ export function explainKeyUri(value: unknown): Partial<Diagnosis> {
     default:
       return {
         found: `the scheme ${quote(scheme)}`,
-        fix: "use file: with the name of a key file",
+        fix: "use file: with the name of a key file, or pkcs11: with a token and a key",
       };
   }
 }
 
-/** RFC 7512, 2.3: `pin-value` carries the PIN itself, which would then stand in a file that many may read. */
+/** Says what is wrong with the place of a certificate. Nothing else is shown: it may be a key on the wrong line. */
+export function explainCertificateUri(value: unknown): Partial<Diagnosis> {
+  if (typeof value !== "string") return {};
+  if (value.startsWith("pkcs11:")) return explainPkcs11(value);
+  if (value.includes("-----BEGIN ")) {
+    return { found: "PEM", fix: 'put it into a file beside this one and write its name: "file:device.pem"' };
+  }
+  if (/^[\w./-]*\.[\w./-]*$/.test(value))
+    return { found: quote(value), fix: `write ${quote(`file:${value}`)}` };
+  return { found: `${value.length} characters that name no file` };
+}
+
 function explainPkcs11(uri: string): Partial<Diagnosis> {
-  if (!/[?&;]pin-value=/i.test(uri)) return notYet("PKCS#11");
-  return {
-    found: 'a "pkcs11:" URI with the PIN in it (pin-value)',
-    fix: "take pin-value out and change the PIN, it is no longer secret; this version has no PKCS#11 keys yet, use file:",
-  };
+  const parsed = parsePkcs11Uri(uri);
+  return "found" in parsed ? parsed : {};
 }
 
 function notYet(kind: string): Partial<Diagnosis> {

@@ -1,5 +1,5 @@
 import { dirname, join } from "node:path";
-import type { ApplyRule, Config, KeyLocation } from "./config.ts";
+import type { ApplyRule, Config, KeyFile, KeyLocation } from "./config.ts";
 import { checkTargets } from "./check-targets.ts";
 import { docOf } from "./key-doc.ts";
 import { placeAt } from "./key-path.ts";
@@ -59,15 +59,20 @@ export async function loadConfig(sources: ConfigSources): Promise<LoadedConfig> 
   return { status: "valid", config, files, warnings: [...warnings, ...warnOfExample(config, merged.tree)] };
 }
 
+/** @see https://learn.microsoft.com/azure/iot/iot-mqtt-connect-to-iot-dps */
+const dpsPorts = { mqtt: 8883, https: 443 } as const;
+
 function assemble(values: ValidConfig, sources: ConfigSources): Config {
   const { provisioning, hub, tls, log, apply } = values;
   return {
     idScope: values.id_scope,
     ...(values.registration_id !== undefined && { registrationId: values.registration_id }),
     key: keyLocation(values.key, sources),
+    ...(values.certificate !== undefined && { certificate: keyLocation(values.certificate, sources) }),
     provisioning: {
       endpoint: provisioning.endpoint,
-      port: provisioning.port,
+      transport: provisioning.transport,
+      port: provisioning.port ?? dpsPorts[provisioning.transport],
       apiVersion: provisioning.api_version,
       ...(provisioning.payload !== undefined && { payload: provisioning.payload }),
     },
@@ -88,21 +93,26 @@ function toApplyRule({ timeout, ...rule }: ValidConfig["apply"][number]): ApplyR
   return { ...rule, timeoutMs: timeout };
 }
 
-/** A bare name is a systemd credential where there is one, or else a file beside the configuration. */
-function keyLocation({ nameOrPath }: KeyUri, sources: ConfigSources): KeyLocation {
-  if (nameOrPath.startsWith("/")) {
-    return { scheme: "file", locations: [{ path: nameOrPath, isCredential: false }] };
+function keyLocation(uri: KeyUri, sources: ConfigSources): KeyLocation {
+  switch (uri.scheme) {
+    case "file":
+      return { scheme: "file", locations: places(uri.nameOrPath, sources) };
+    case "pkcs11": {
+      const { pinSource, ...key } = uri;
+      return { ...key, ...(pinSource !== undefined && { pin: places(pinSource, sources) }) };
+    }
   }
-  const { credentialsDirectory } = sources;
-  return {
-    scheme: "file",
-    locations: [
-      ...(credentialsDirectory === undefined
-        ? []
-        : [{ path: join(credentialsDirectory, nameOrPath), isCredential: true }]),
-      { path: join(dirname(sources.file), nameOrPath), isCredential: false },
-    ],
-  };
+}
+
+/** A bare name is a systemd credential where there is one, or else a file beside the configuration. */
+function places(nameOrPath: string, { file, credentialsDirectory }: ConfigSources): readonly KeyFile[] {
+  if (nameOrPath.startsWith("/")) return [{ path: nameOrPath, isCredential: false }];
+  return [
+    ...(credentialsDirectory === undefined
+      ? []
+      : [{ path: join(credentialsDirectory, nameOrPath), isCredential: true }]),
+    { path: join(dirname(file), nameOrPath), isCredential: false },
+  ];
 }
 
 /** File by file as they were read, then line by line; what has no line comes first. */

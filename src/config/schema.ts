@@ -2,7 +2,7 @@ import * as v from "valibot";
 import { logLevels } from "../platform/log.ts";
 import * as explain from "./explain.ts";
 import { documented } from "./key-doc.ts";
-import { explainKeyUri, parseKeyUri } from "./key-uri.ts";
+import { explainCertificateUri, explainKeyUri, parseKeyUri, type KeyUri } from "./key-uri.ts";
 import { applyRule } from "./apply-schema.ts";
 import { isRegistrationId } from "./registration-id.ts";
 import { absolutePath, duration, jsonValue, port } from "./value-schemas.ts";
@@ -27,9 +27,15 @@ const provisioning = v.object({
       explain: explain.explainEndpoint,
     },
   ),
-  port: documented(v.exactOptional(port(), 8883), {
+  transport: documented(v.exactOptional(v.picklist(["mqtt", "https"]), "mqtt"), {
+    help: "How to speak with the provisioning service: over MQTT, or over HTTPS where a firewall lets nothing else pass.",
+    expected: "mqtt or https",
+  }),
+  port: documented(v.exactOptional(port()), {
     ...portDoc,
-    help: "Port of the provisioning service for MQTT over TLS.",
+    help: "Port of the provisioning service. Without it, 8883 for mqtt and 443 for https.",
+    fix: "change it, or delete the line to get 8883 for mqtt and 443 for https",
+    example: "8883",
   }),
   api_version: documented(v.exactOptional(apiVersion, "2021-06-01"), {
     ...apiVersionDoc,
@@ -111,14 +117,30 @@ export const configSchema = v.object({
       v.pipe(
         v.string(),
         v.transform(parseKeyUri),
-        v.object({ scheme: v.literal("file"), nameOrPath: v.string() }),
+        v.custom<KeyUri>((uri) => uri !== undefined),
       ),
       "file:device.key",
     ),
     {
-      help: "Where the key of this device is. file:NAME is a systemd credential of that name, or else the file beside this one; file:/PATH is that file. Mode 0600 or 0400; the content is the base64 key, individual or derived from the group's.",
-      expected: "a key URI, file:NAME or file:/PATH",
+      help: "Where the key of this device is. file:NAME is a systemd credential of that name, or else the file beside this one; file:/PATH is that file. Mode 0600 or 0400; the content is the base64 key, individual or derived from the group's. pkcs11:token=LABEL;object=LABEL?module-path=/PATH&pin-source=file:NAME is a key in a token that stays there (RFC 7512); the PIN is found like a key file.",
+      expected: "a key URI, file:NAME, file:/PATH or pkcs11:…",
       explain: explainKeyUri,
+    },
+  ),
+  certificate: documented(
+    v.exactOptional(
+      v.pipe(
+        v.string(),
+        v.transform(parseKeyUri),
+        v.custom<KeyUri>((uri) => uri !== undefined),
+      ),
+    ),
+    {
+      help: "For X.509: where the certificate of this device is, in PEM with its intermediates after it, found like a key file. The key is then its private key in PEM, and the common name is the registration ID. Without it the key is symmetric.",
+      expected: "file:NAME or file:/PATH",
+      fix: 'write the name of the certificate file, such as "file:device.pem"',
+      example: '"file:device.pem"',
+      explain: explainCertificateUri,
     },
   ),
   provisioning: documented(v.exactOptional(provisioning, {}), {

@@ -2,8 +2,7 @@ import { untilAborted } from "../platform/abort.ts";
 import { AgentError } from "../platform/failure.ts";
 import { parseJson } from "../platform/json.ts";
 import type { JsonObject } from "../platform/json.ts";
-import type { Secret } from "../platform/secret.ts";
-import type { Link, OpenLink } from "../mqtt/link.ts";
+import type { Link, LinkProof, OpenLink } from "../mqtt/link.ts";
 import { Requests, type TwinReply } from "./requests.ts";
 import {
   connectRefused,
@@ -14,13 +13,12 @@ import {
   twinRefused,
 } from "./wire.ts";
 
-export interface HubConnection {
+export interface HubConnection extends LinkProof {
   readonly hub: string;
   readonly port: number;
   readonly trustedRoots: string;
   readonly deviceId: string;
   readonly username: string;
-  readonly password: Secret<string>;
   readonly keepAliveMs: number;
 }
 
@@ -55,15 +53,11 @@ export async function openSession(
   const inbox = new Inbox();
   const result = await openLink(
     {
+      ...to,
       host: to.hub,
-      port: to.port,
-      trustedRoots: to.trustedRoots,
       clientId: to.deviceId,
-      username: to.username,
-      password: to.password,
       // A clean session would drop what the hub queued for us.
       cleanSession: false,
-      keepAliveMs: to.keepAliveMs,
       connectTimeoutMs,
       onMessage(topic, body) {
         const incoming = readHubTopic(topic);

@@ -1,3 +1,4 @@
+import type { ClientCertificate } from "../identity/identity.ts";
 import type { Secret } from "../platform/secret.ts";
 
 export interface LinkOptions {
@@ -9,6 +10,8 @@ export interface LinkOptions {
   readonly clientId: string;
   readonly username: string;
   readonly password?: Secret<string>;
+  /** Shown in the handshake if the server asks for it. */
+  readonly clientCertificate?: ClientCertificate;
   /** MQTT clean session: false keeps subscriptions and queued messages at the server. */
   readonly cleanSession: boolean;
   readonly keepAliveMs: number;
@@ -17,6 +20,9 @@ export interface LinkOptions {
   /** Called for each PUBLISH, in the order of arrival. Must not throw. */
   readonly onMessage: (topic: string, payload: Uint8Array) => void;
 }
+
+/** What shows a server who we are: one of the two. */
+export type LinkProof = Pick<LinkOptions, "password" | "clientCertificate">;
 
 /** One MQTT 3.1.1 connection, from CONNACK to its end. Never reconnects: that is for the journey to decide. */
 export interface Link extends AsyncDisposable {
@@ -42,6 +48,6 @@ export type ConnectResult =
 /**
  * @throws AgentError `mqtt/name-not-found`, `mqtt/unreachable`, `mqtt/connect-timeout`, `mqtt/tls-failed`,
  *   `mqtt/tls-intercepted`, `mqtt/closed-early`, `mqtt/not-mqtt` (all retry), `mqtt/tls-untrusted`, `mqtt/tls-wrong-name`,
- *   `mqtt/tls-validity`, `mqtt/tls-incompatible` (operator).
+ *   `mqtt/tls-validity`, `mqtt/tls-incompatible`, `mqtt/certificate-refused` (operator); what the client's key failed with.
  */
 export type OpenLink = (options: LinkOptions, signal: AbortSignal) => Promise<ConnectResult>;

@@ -3,10 +3,12 @@ import mqttClient from "mqtt/lib/client";
 import type { IClientOptions, MqttClient as Client } from "mqtt";
 import type { TLSSocket } from "node:tls";
 import { untilAborted, within } from "../platform/abort.ts";
+import type { FailedPeer } from "../platform/connect-failure.ts";
 import { AgentError, systemCode } from "../platform/failure.ts";
-import { unansweredFailure } from "./connect-failure.ts";
+import { openSecureSocket } from "../platform/secure-socket.ts";
 import type { ConnectResult, Link, LinkOptions } from "./link.ts";
-import { openSecureSocket } from "./secure-socket.ts";
+import { connectCodes } from "./connect-codes.ts";
+import { unansweredFailure } from "./unanswered-failure.ts";
 
 const { default: MqttClient } = mqttClient;
 
@@ -46,8 +48,17 @@ async function closeLate(attempt: Promise<ConnectResult>): Promise<void> {
 }
 
 async function connect(options: LinkOptions, signal: AbortSignal): Promise<ConnectResult> {
-  const socket = await openSecureSocket(options.host, options.port, options.trustedRoots, signal);
+  const socket = await openSecureSocket(options, failedPeer(options), signal);
   return connectOver(socket, options, signal);
+}
+
+function failedPeer({ host, port, clientCertificate }: LinkOptions): FailedPeer {
+  return {
+    codes: connectCodes,
+    host,
+    port,
+    ...(clientCertificate !== undefined && { key: clientCertificate.key }),
+  };
 }
 
 async function connectOver(
@@ -107,26 +118,26 @@ interface Watch {
  * The mqtt package may report one end as `error` twice and as `close`, and keeps some errors of the socket to itself;
  * the first reason counts.
  */
-function watchForLoss(client: Client, socket: TLSSocket, { host, port }: LinkOptions): Watch {
+function watchForLoss(client: Client, socket: TLSSocket, options: LinkOptions): Watch {
+  const peer = failedPeer(options);
   const lost = new AbortController();
   let isOpen = false;
   const ended = (error?: Error) => {
     const why = systemCode(error) === "" ? "" : ` (${systemCode(error)})`;
-    const options = error === undefined ? {} : { cause: error };
     return new AgentError(
       "mqtt/connection-lost",
       "retry",
-      `the connection to ${host}:${port} ended${why}`,
-      options,
+      `the connection to ${peer.host}:${peer.port} ended${why}`,
+      error === undefined ? {} : { cause: error },
     );
   };
   const onError = (error: Error) => {
-    lost.abort(isOpen ? ended(error) : unansweredFailure(error, host, port));
+    lost.abort(isOpen ? ended(error) : unansweredFailure(error, peer));
   };
   socket.on("error", onError);
   client.on("error", onError);
   client.on("close", () => {
-    lost.abort(isOpen ? ended() : unansweredFailure(undefined, host, port));
+    lost.abort(isOpen ? ended() : unansweredFailure(undefined, peer));
   });
   return {
     lost: lost.signal,

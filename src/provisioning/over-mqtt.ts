@@ -1,8 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { within } from "../platform/abort.ts";
 import { AgentError } from "../platform/failure.ts";
-import type { Secret } from "../platform/secret.ts";
-import type { Link, OpenLink } from "../mqtt/link.ts";
+import type { Link, LinkProof, OpenLink } from "../mqtt/link.ts";
 import type { RegistrationTransport } from "./register.ts";
 import {
   pollTopic,
@@ -13,13 +12,12 @@ import {
   type Reply,
 } from "./wire.ts";
 
-export interface DpsConnection {
+export interface DpsConnection extends LinkProof {
   readonly endpoint: string;
   readonly port: number;
   readonly trustedRoots: string;
   readonly registrationId: string;
   readonly username: string;
-  readonly password: Secret<string>;
   readonly payload?: unknown;
 }
 
@@ -40,12 +38,9 @@ export async function openOverMqtt(
   const waiting = new Map<string, (reply: Reply) => void>();
   const result = await openLink(
     {
+      ...to,
       host: to.endpoint,
-      port: to.port,
-      trustedRoots: to.trustedRoots,
       clientId: to.registrationId,
-      username: to.username,
-      password: to.password,
       cleanSession: true,
       keepAliveMs,
       connectTimeoutMs,

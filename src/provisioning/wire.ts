@@ -53,6 +53,21 @@ export function pollTopic(rid: string, operationId: string): string {
   return `$dps/registrations/GET/iotdps-get-operationstatus/?$rid=${rid}&operationId=${encodeURIComponent(operationId)}`;
 }
 
+/** Over HTTPS. IDs of every kind go in percent-encoded. */
+export function registerPath(idScope: string, registrationId: string, apiVersion: string): string {
+  return `/${idScope}/registrations/${encodeURIComponent(registrationId)}/register?api-version=${apiVersion}`;
+}
+
+export function pollPath(
+  idScope: string,
+  registrationId: string,
+  operationId: string,
+  apiVersion: string,
+): string {
+  const registration = `/${idScope}/registrations/${encodeURIComponent(registrationId)}`;
+  return `${registration}/operations/${encodeURIComponent(operationId)}?api-version=${apiVersion}`;
+}
+
 export function registerBody(registrationId: string, payload: unknown): string {
   return JSON.stringify({ registrationId, ...(payload === undefined ? {} : { payload }) });
 }
@@ -145,7 +160,8 @@ function readRefusal(reply: Reply, body: unknown): Answer {
     throw new AgentError(
       "provisioning/unauthorized",
       "operator",
-      `DPS does not accept this device's key: ${says}. Compare the device key with the enrollment's`,
+      `DPS does not accept this device's key: ${says}. Compare the device key or certificate with the enrollment's; ` +
+        "with a group, the certificate file has to hold the intermediates below the enrolled authority",
     );
   }
   if (reply.status === 404) {

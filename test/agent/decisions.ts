@@ -12,6 +12,7 @@ const identity: Identity = {
   attestation: "symmetric-key",
   credentialDigest: "ab".repeat(32),
   custody: "file /etc/key",
+  warnings: [],
 };
 
 export function on(hub: string): Assignment {

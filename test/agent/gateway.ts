@@ -6,6 +6,7 @@ import { health, type HealthFacts } from "../../src/agent/health.ts";
 import { run } from "../../src/agent/run.ts";
 import { wire } from "../../src/agent/wire-parts.ts";
 import { loadConfig } from "../../src/config/load.ts";
+import { Pkcs11Tokens } from "../../src/identity/pkcs11/tokens.ts";
 import { openMqttLink } from "../../src/mqtt/mqtt-js-link.ts";
 import { createLog } from "../../src/platform/log.ts";
 import { systemClock, type Clock } from "../../src/platform/time.ts";
@@ -14,6 +15,12 @@ import type { Cloud } from "../cloud/cloud.ts";
 interface GatewayOptions {
   readonly registrationId?: string;
   readonly key?: string;
+  /** With X.509: the device's chain and key in PEM. Its common name is the registration ID, which the config does not name. */
+  readonly credential?: { readonly chainPem: string; readonly keyPem: string };
+  /** Key and certificate of the configuration, where they are no files of this gateway. */
+  readonly uris?: { readonly key: string; readonly certificate?: string };
+  /** Speak with DPS over HTTPS. */
+  readonly overHttps?: boolean;
   readonly idScope?: string;
   readonly clock?: Clock;
   readonly isClockSynchronised?: boolean;
@@ -50,6 +57,7 @@ export class Gateway implements AsyncDisposable {
   readonly key: string;
   readonly lines: LogLine[] = [];
   readonly health: HealthFacts[] = [];
+  readonly tokens: Pkcs11Tokens = new Pkcs11Tokens();
   isReady = false;
   readonly #cloud: Cloud;
   readonly #options: GatewayOptions;
@@ -64,7 +72,8 @@ export class Gateway implements AsyncDisposable {
     mkdirSync(this.stateDirectory);
     mkdirSync(join(this.folder, "etc"));
     writeFileSync(join(this.folder, "etc", "ca.pem"), cloud.caPem);
-    this.writeKey(this.key);
+    if (options.credential === undefined) this.writeKey(this.key);
+    else this.writeCredential(options.credential);
     this.writeConfig({});
   }
 
@@ -85,13 +94,33 @@ export class Gateway implements AsyncDisposable {
     writeFileSync(join(this.folder, "etc", "device.key"), `${key}\n`, { mode: 0o600 });
   }
 
+  writeCredential({ chainPem, keyPem }: { readonly chainPem: string; readonly keyPem: string }): void {
+    writeFileSync(join(this.folder, "etc", "device.pem"), chainPem);
+    this.writeKey(keyPem);
+  }
+
+  #identityLines(): readonly string[] {
+    const { credential, uris } = this.#options;
+    const key = uris?.key ?? `file:${join(this.folder, "etc", "device.key")}`;
+    const file = credential === undefined ? undefined : `file:${join(this.folder, "etc", "device.pem")}`;
+    const certificate = uris?.certificate ?? file;
+    return [
+      ...(certificate === undefined
+        ? [`registration_id = "${this.registrationId}"`]
+        : [`certificate = "${certificate}"`]),
+      `key = "${key}"`,
+    ];
+  }
+
   writeConfig({ idScope }: { readonly idScope?: string }): void {
     const lines = [
       `id_scope = "${idScope ?? this.#options.idScope ?? this.#cloud.idScope}"`,
-      `registration_id = "${this.registrationId}"`,
-      `key = "file:${join(this.folder, "etc", "device.key")}"`,
+      ...this.#identityLines(),
       `[provisioning]`,
       `endpoint = "${this.#cloud.dps.host}"`,
+      ...(this.#options.overHttps === true
+        ? [`transport = "https"`, `port = ${this.#cloud.dps.httpsPort}`]
+        : []),
       `[hub]`,
       `refusal_retry = "1s"`,
       `[tls]`,
@@ -134,6 +163,7 @@ export class Gateway implements AsyncDisposable {
       log,
       serviceManager: this.#serviceManager(),
       watchdog: { expect: () => {}, [Symbol.dispose]: () => {} },
+      tokens: this.tokens,
     });
     const isSynchronised = this.#options.isClockSynchronised;
     const ended = run(
@@ -206,6 +236,7 @@ export class Gateway implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop();
+    this.tokens[Symbol.dispose]();
     rmSync(this.folder, { recursive: true, force: true });
   }
 

@@ -29,6 +29,10 @@ const sentences: readonly (readonly [HealthFacts, string])[] = [
     "connected to hub-1.net as gw-1 (the previous hub, until DPS answers); desired version 7 applied",
   ],
   [
+    { ...connected, certificateExpiresAtMs: Date.UTC(2027, 1, 3), warnings: ["renew it", "mend it"] },
+    "connected to hub-1.net as gw-1; desired version 7 applied; certificate holds until 2027-02-03; warning: renew it; warning: mend it",
+  ],
+  [
     {
       at: "waiting",
       forMs: 5_000,

@@ -4,8 +4,12 @@ import { expect, test } from "vitest";
 import { openIdentity } from "../../src/agent/open-identity.ts";
 import { loadConfig } from "../../src/config/load.ts";
 import type { Config } from "../../src/config/config.ts";
+import { Pkcs11Tokens } from "../../src/identity/pkcs11/tokens.ts";
 import { failureOf } from "../failure-of.ts";
 import { TemporaryFolder } from "../platform/temporary-folder.ts";
+
+const now = Date.now();
+const tokens = new Pkcs11Tokens();
 
 async function configIn(folder: TemporaryFolder, more = ""): Promise<Config> {
   writeFileSync(folder.join("key"), randomBytes(32).toString("base64"), { mode: 0o600 });
@@ -23,7 +27,7 @@ test.each(["localhost", "LOCALHOST", "", "-.", "my host", "gerät", "gw.", "a".r
   async (hostName) => {
     using folder = new TemporaryFolder();
     const config = await configIn(folder);
-    const error = await failureOf(openIdentity(config, hostName));
+    const error = await failureOf(openIdentity(config, hostName, now, tokens));
     expect(error).toMatchObject({ code: "identity/no-registration-id", remedy: "operator" });
     expect(error.message).toContain(`"${hostName}"`);
     expect(error.message).toContain("Set registration_id in the config");
@@ -32,23 +36,29 @@ test.each(["localhost", "LOCALHOST", "", "-.", "my host", "gerät", "gw.", "a".r
 
 test("a host name serves in lower case, because keys are derived from the spelling", async () => {
   using folder = new TemporaryFolder();
-  await using open = await openIdentity(await configIn(folder), "GW-7.Plant");
+  await using open = await openIdentity(await configIn(folder), "GW-7.Plant", now, tokens);
   expect(open.identity).toMatchObject({ registrationId: "gw-7.plant", attestation: "symmetric-key" });
 });
 
 test("what the operator spelled is taken as spelled, whatever the host is called", async () => {
   using folder = new TemporaryFolder();
-  await using open = await openIdentity(await configIn(folder, 'registration_id = "GW-7"'), "localhost");
+  await using open = await openIdentity(
+    await configIn(folder, 'registration_id = "GW-7"'),
+    "localhost",
+    now,
+    tokens,
+  );
   expect(open.identity.registrationId).toBe("GW-7");
 });
 
 test("an identity is safe to log", async () => {
   using folder = new TemporaryFolder();
-  await using open = await openIdentity(await configIn(folder), "gw-7");
+  await using open = await openIdentity(await configIn(folder), "gw-7", now, tokens);
   expect(Object.keys(open.identity).toSorted()).toEqual([
     "attestation",
     "credentialDigest",
     "custody",
     "registrationId",
+    "warnings",
   ]);
 });

@@ -1,5 +1,7 @@
 import { runProgram } from "../../src/cli/program.ts";
 import type { ConfigSources } from "../../src/config/load.ts";
+import { Pkcs11Tokens } from "../../src/identity/pkcs11/tokens.ts";
+import { systemClock } from "../../src/platform/time.ts";
 
 interface Screen {
   readonly code: number;
@@ -20,6 +22,7 @@ interface Situation {
 export async function terminal(args: readonly string[], situation: Situation = {}): Promise<Screen> {
   const screen = { stdout: "", stderr: "", ran: [] as ConfigSources[] };
   const { stdin, env = {}, runCode = 0 } = situation;
+  using tokens = new Pkcs11Tokens();
   const code = await runProgram(args, {
     version: "1.2.3",
     io: {
@@ -36,6 +39,7 @@ export async function terminal(args: readonly string[], situation: Situation = {
       isStdinTerminal: stdin === undefined,
       env,
     },
+    device: { hostName: "host-7", clock: systemClock, tokens },
     run: async (sources) => {
       screen.ran.push(sources);
       return runCode;

@@ -52,35 +52,34 @@ const badValues: readonly Case[] = [
   [
     "the key itself",
     `${scope}key = "${groupKey}"`,
-    "config.toml:2: key: expected a key URI, file:NAME or file:/PATH, found 88 characters without file: in front (not shown: they may be a key). Fix: put the key into the file device.key with mode 0600 beside this one and delete the line; a key that was pasted here is no longer secret, so regenerate it in Azure.",
+    "config.toml:2: key: expected a key URI, file:NAME, file:/PATH or pkcs11:…, found 88 characters without file: in front (not shown: they may be a key). Fix: put the key into the file device.key with mode 0600 beside this one and delete the line; a key that was pasted here is no longer secret, so regenerate it in Azure.",
   ],
   [
     "a key file without its scheme",
     `${scope}key = "device.key"`,
-    'config.toml:2: key: expected a key URI, file:NAME or file:/PATH, found "device.key". Fix: write "file:device.key".',
+    'config.toml:2: key: expected a key URI, file:NAME, file:/PATH or pkcs11:…, found "device.key". Fix: write "file:device.key".',
   ],
   [
     "a key file by a relative path",
     `${scope}key = "file:../device.key"`,
-    'config.toml:2: key: expected a key URI, file:NAME or file:/PATH, found a "file:" URI with a path that is neither a plain name nor absolute. Fix: write "file:device.key" or "file:/run/secrets/device.key".',
+    'config.toml:2: key: expected a key URI, file:NAME, file:/PATH or pkcs11:…, found a "file:" URI with a path that is neither a plain name nor absolute. Fix: write "file:device.key" or "file:/run/secrets/device.key".',
   ],
-  ["a PKCS#11 key", `${scope}key = "pkcs11:token=gateway;object=device"`, noKeyYet("PKCS#11")],
   ["a TPM key", `${scope}key = "tpm2:"`, noKeyYet("TPM 2.0")],
   [
     "a PIN in the key URI",
     `${scope}key = "pkcs11:token=gateway?pin-value=123456"`,
-    'config.toml:2: key: expected a key URI, file:NAME or file:/PATH, found a "pkcs11:" URI with the PIN in it (pin-value). Fix: take pin-value out and change the PIN, it is no longer secret; this version has no PKCS#11 keys yet, use file:.',
+    'config.toml:2: key: expected a key URI, file:NAME, file:/PATH or pkcs11:…, found a "pkcs11:" URI with the PIN in it (pin-value). Fix: take pin-value out and change the PIN, it is no longer secret; put the new one into a file with mode 0600 and name it by pin-source=file:NAME.',
   ],
   [
     "a key URI of another scheme",
     `${scope}key = "https://vault/key"`,
-    'config.toml:2: key: expected a key URI, file:NAME or file:/PATH, found the scheme "https". Fix: use file: with the name of a key file.',
+    'config.toml:2: key: expected a key URI, file:NAME, file:/PATH or pkcs11:…, found the scheme "https". Fix: use file: with the name of a key file, or pkcs11: with a token and a key.',
   ],
   [
     "an endpoint written as a URL, port 0 and a word as API version",
     `${scope}[provisioning]\nendpoint = "https://dps.example/"\nport = 0\napi_version = "latest"`,
     'config.toml:3: provisioning.endpoint: expected a host name without scheme or port, found "https://dps.example/". Fix: write the host name alone: "dps.example".',
-    "config.toml:4: provisioning.port: expected a port from 1 to 65535, found the number 0. Fix: change it, or delete the line to get 8883.",
+    "config.toml:4: provisioning.port: expected a port from 1 to 65535, found the number 0. Fix: change it, or delete the line to get 8883 for mqtt and 443 for https.",
     'config.toml:5: provisioning.api_version: expected a date such as 2021-06-01, or 2021-06-01-preview, found "latest". Fix: change it, or delete the line to get "2021-06-01".',
   ],
   [
@@ -215,13 +214,13 @@ const badNames: readonly Case[] = [
   [
     "a key pasted as a name",
     `${scope}"${groupKey}" = true`,
-    `config.toml:2: 88 characters (not shown: they may be a key): ${unknownWords}. Fix: delete it; what is known here: id_scope, registration_id, key, provisioning, hub, tls, log, apply.`,
+    `config.toml:2: 88 characters (not shown: they may be a key): ${unknownWords}. Fix: delete it; what is known here: id_scope, registration_id, key, certificate, provisioning, hub, tls, log, apply.`,
   ],
   [
     "names that JavaScript objects have",
     `${scope}__proto__ = 1\nconstructor = 2`,
-    `config.toml:2: __proto__: ${unknownWords}. Fix: delete it; what is known here: id_scope, registration_id, key, provisioning, hub, tls, log, apply.`,
-    `config.toml:3: constructor: ${unknownWords}. Fix: delete it; what is known here: id_scope, registration_id, key, provisioning, hub, tls, log, apply.`,
+    `config.toml:2: __proto__: ${unknownWords}. Fix: delete it; what is known here: id_scope, registration_id, key, certificate, provisioning, hub, tls, log, apply.`,
+    `config.toml:3: constructor: ${unknownWords}. Fix: delete it; what is known here: id_scope, registration_id, key, certificate, provisioning, hub, tls, log, apply.`,
   ],
 ];
 

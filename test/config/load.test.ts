@@ -73,6 +73,7 @@ describe("a legal configuration", () => {
         key: { scheme: "file", locations: [{ path: join(folder.path, "device.key"), isCredential: false }] },
         provisioning: {
           endpoint: "global.azure-devices-provisioning.net",
+          transport: "mqtt",
           port: 8883,
           apiVersion: "2021-06-01",
         },
@@ -123,6 +124,7 @@ describe("a legal configuration", () => {
       key: { scheme: "file", locations: [{ path: "/run/secrets/gw.key", isCredential: false }] },
       provisioning: {
         endpoint: "dps.example",
+        transport: "mqtt",
         port: 18_883,
         apiVersion: "2025-07-01-preview",
         payload: { site: ["a", { b: 1.5, c: true }] },
@@ -166,10 +168,29 @@ describe("a legal configuration", () => {
   it("offers a systemd credential before the file beside the configuration", async () => {
     await using folder = await configFolder(`${scope}key = "file:gw.key"`);
     const loaded = await folder.load({ credentialsDirectory: "/run/credentials/latebind.service" });
-    expect(loaded.status === "valid" && loaded.config.key.locations).toEqual([
-      { path: "/run/credentials/latebind.service/gw.key", isCredential: true },
-      { path: join(folder.path, "gw.key"), isCredential: false },
-    ]);
+    expect(loaded.status === "valid" && loaded.config.key).toEqual({
+      scheme: "file",
+      locations: [
+        { path: "/run/credentials/latebind.service/gw.key", isCredential: true },
+        { path: join(folder.path, "gw.key"), isCredential: false },
+      ],
+    });
+  });
+
+  it("looks for the PIN of a token where it looks for key files", async () => {
+    const uri = "pkcs11:token=gw;object=device?module-path=/usr/lib/hsm.so&pin-source=file:pin";
+    await using folder = await configFolder(`${scope}key = "${uri}"`);
+    const loaded = await folder.load({ credentialsDirectory: "/run/credentials/latebind.service" });
+    expect(loaded.status === "valid" && loaded.config.key).toEqual({
+      scheme: "pkcs11",
+      modulePath: "/usr/lib/hsm.so",
+      token: { label: "gw" },
+      object: { label: "device" },
+      pin: [
+        { path: "/run/credentials/latebind.service/pin", isCredential: true },
+        { path: join(folder.path, "pin"), isCredential: false },
+      ],
+    });
   });
 });
 

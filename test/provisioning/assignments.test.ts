@@ -126,6 +126,7 @@ describe("what an assignment was made from", () => {
     attestation: "symmetric-key",
     credentialDigest: madeFrom.credentialDigest,
     custody: "file /etc/key",
+    warnings: [],
   } as const;
 
   test("holds while nothing changed; where the key lies does not count", () => {

@@ -1,0 +1,47 @@
+import type { KeyLocation } from "../config/config.ts";
+import { readCertificateFile, type CertificateSource } from "./certificate-file.ts";
+import type { OpenHmacKey, TlsIdentityKey } from "./identity.ts";
+import { openKeyFile } from "./key-file.ts";
+import { openTokenSecret, openTokenTlsKey } from "./pkcs11/open-token-key.ts";
+import { readTokenCertificate } from "./pkcs11/token-certificate.ts";
+import type { Pkcs11Tokens } from "./pkcs11/tokens.ts";
+import { openPrivateKeyFile } from "./private-key-file.ts";
+
+/** Opens a symmetric key. @throws AgentError as `openKeyFile` and `openTokenSecret`. */
+export async function openHmacKey(at: KeyLocation, tokens: Pkcs11Tokens): Promise<OpenHmacKey> {
+  switch (at.scheme) {
+    case "file":
+      return openKeyFile(at.locations);
+    case "pkcs11":
+      return openTokenSecret(tokens, at);
+  }
+}
+
+/**
+ * Opens the private key of a certificate.
+ * @param certified the public key in the certificate, SubjectPublicKeyInfo in DER: not every token can tell its own.
+ *   Undefined where there is no certificate yet.
+ * @throws AgentError as `openPrivateKeyFile` and `openTokenTlsKey`.
+ */
+export async function openTlsKey(
+  at: KeyLocation,
+  certified: Uint8Array | undefined,
+  tokens: Pkcs11Tokens,
+): Promise<TlsIdentityKey> {
+  switch (at.scheme) {
+    case "file":
+      return openPrivateKeyFile(at.locations);
+    case "pkcs11":
+      return openTokenTlsKey(tokens, at, certified);
+  }
+}
+
+/** Reads a certificate chain, not yet parsed. @throws AgentError as `readCertificateFile` and `readTokenCertificate`. */
+export async function readCertificates(at: KeyLocation, tokens: Pkcs11Tokens): Promise<CertificateSource> {
+  switch (at.scheme) {
+    case "file":
+      return readCertificateFile(at.locations);
+    case "pkcs11":
+      return readTokenCertificate(tokens, at);
+  }
+}

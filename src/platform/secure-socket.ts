@@ -1,0 +1,56 @@
+import { connect, type TLSSocket } from "node:tls";
+import { untilAborted } from "./abort.ts";
+import { connectFailure, type FailedPeer } from "./connect-failure.ts";
+import { AgentError } from "./failure.ts";
+import { tlsOptions, type TlsPeer } from "./tls-options.ts";
+
+/**
+ * Opens a TLS connection whose server proved the name we asked for, with TLS 1.2 or later.
+ * @param failed how to name the peer when that fails.
+ * @throws AgentError with the codes of `connectFailure`, or `…/closed-early` (retry); the signal's reason when aborted.
+ */
+export async function openSecureSocket(
+  peer: TlsPeer,
+  failed: FailedPeer,
+  signal: AbortSignal,
+): Promise<TLSSocket> {
+  signal.throwIfAborted();
+  const socket = connectTls(peer, failed);
+  // Packets leave as several small writes; Nagle's algorithm would hold each back for the peer's delayed ACK, some 40 ms.
+  socket.setNoDelay(true);
+  const { promise, resolve, reject } = Promise.withResolvers<TLSSocket>();
+  const onSecure = () => {
+    resolve(socket);
+  };
+  const onClose = () => {
+    reject(
+      new AgentError(
+        failed.codes["closed-early"],
+        "retry",
+        `${peer.host}:${peer.port} closed the connection before it was secure`,
+      ),
+    );
+  };
+  // This listener stays: an error without any would end the process before the next owner has its own.
+  socket.on("error", (error) => {
+    reject(connectFailure(error, failed));
+  });
+  socket.once("secureConnect", onSecure).once("close", onClose);
+  try {
+    return await untilAborted(promise, signal);
+  } catch (error) {
+    socket.destroy();
+    throw error;
+  } finally {
+    socket.off("secureConnect", onSecure).off("close", onClose);
+  }
+}
+
+/** A key or certificate that OpenSSL cannot use is thrown at once. */
+function connectTls(peer: TlsPeer, failed: FailedPeer): TLSSocket {
+  try {
+    return connect(tlsOptions(peer));
+  } catch (error) {
+    throw connectFailure(error, failed);
+  }
+}

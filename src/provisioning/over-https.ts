@@ -1,0 +1,134 @@
+import { request, type IncomingMessage, type RequestOptions } from "node:http";
+import { within } from "../platform/abort.ts";
+import { connectFailure } from "../platform/connect-failure.ts";
+import { AgentError } from "../platform/failure.ts";
+import { parseRetryAfter } from "../platform/retry-after.ts";
+import { openSecureSocket } from "../platform/secure-socket.ts";
+import type { LinkProof } from "../mqtt/link.ts";
+import { connectCodes } from "./connect-codes.ts";
+import type { RegistrationTransport } from "./register.ts";
+import { pollPath, registerBody, registerPath, type Reply } from "./wire.ts";
+
+interface HttpsConnection extends LinkProof {
+  readonly endpoint: string;
+  readonly port: number;
+  readonly trustedRoots: string;
+  readonly idScope: string;
+  readonly registrationId: string;
+  readonly apiVersion: string;
+  /** Product and version, for the service's own records: `latebind/1.2.3`. */
+  readonly userAgent: string;
+  readonly payload?: unknown;
+}
+
+interface Question {
+  readonly method: "PUT" | "GET";
+  readonly path: string;
+  readonly body: string;
+}
+
+/** For TCP, TLS and the whole answer together. */
+const answerTimeoutMs = 30_000;
+
+/** RFC 9110 section 7.2: the default port is left out of Host. */
+const httpsPort = 443;
+
+/** What DPS says at most (96 KiB) and then some. */
+const mostBytes = 128 * 1024;
+
+/**
+ * Speaks with DPS over HTTPS, each question on a connection of its own: they are seconds apart, and a resumed TLS session
+ * would not show the client's chain again.
+ * @throws AgentError from each call: `provisioning/no-answer`, `provisioning/malformed-answer`, `provisioning/unreachable`,
+ *   `provisioning/closed-early`, `provisioning/name-not-found`, `provisioning/tls-failed`, `provisioning/tls-intercepted` (retry),
+ *   `provisioning/tls-untrusted`, `provisioning/tls-wrong-name`, `provisioning/tls-validity`,
+ *   `provisioning/tls-incompatible`, `provisioning/certificate-refused` (operator); what the client's key failed with.
+ * @see https://learn.microsoft.com/rest/api/iot-dps/device/runtime-registration
+ */
+export function overHttps(to: HttpsConnection): RegistrationTransport {
+  const { idScope, registrationId, apiVersion } = to;
+  return {
+    register: async (signal) => {
+      const path = registerPath(idScope, registrationId, apiVersion);
+      return ask(to, { method: "PUT", path, body: registerBody(registrationId, to.payload) }, signal);
+    },
+    poll: async (operationId, signal) => {
+      const path = pollPath(idScope, registrationId, operationId, apiVersion);
+      return ask(to, { method: "GET", path, body: "" }, signal);
+    },
+  };
+}
+
+async function ask(to: HttpsConnection, question: Question, signal: AbortSignal): Promise<Reply> {
+  signal.throwIfAborted();
+  const end = new AbortController();
+  try {
+    return await within(answerTimeoutMs, noAnswer, exchange(to, question, end.signal), signal);
+  } finally {
+    end.abort();
+  }
+}
+
+function noAnswer(): AgentError {
+  return new AgentError(
+    "provisioning/no-answer",
+    "retry",
+    `DPS did not answer within ${answerTimeoutMs / 1000} s`,
+  );
+}
+
+async function exchange(to: HttpsConnection, question: Question, signal: AbortSignal): Promise<Reply> {
+  const { endpoint: host, port, clientCertificate } = to;
+  const key = clientCertificate === undefined ? {} : { key: clientCertificate.key };
+  const failed = { codes: connectCodes, host, port, ...key };
+  // Secured first: what is written during the handshake turns each of its failures into EPROTO.
+  const socket = await openSecureSocket({ ...to, host }, failed, signal);
+  const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
+  try {
+    const asked = request(
+      { ...requestOptions(to, question), createConnection: () => socket, signal },
+      resolve,
+    );
+    asked.on("error", reject);
+    asked.end(question.body);
+    return await read(await promise);
+  } catch (error) {
+    throw error instanceof AgentError ? error : connectFailure(error, failed);
+  } finally {
+    socket.destroy();
+  }
+}
+
+function requestOptions(to: HttpsConnection, { method, path, body }: Question): RequestOptions {
+  const { endpoint, port, userAgent, password } = to;
+  return {
+    method,
+    path,
+    headers: {
+      host: port === httpsPort ? endpoint : `${endpoint}:${port}`,
+      accept: "application/json",
+      connection: "close",
+      "user-agent": userAgent,
+      ...(password !== undefined && { authorization: password.reveal() }),
+      ...(body !== "" && {
+        "content-type": "application/json; charset=utf-8",
+        "content-length": Buffer.byteLength(body),
+      }),
+    },
+  };
+}
+
+async function read(response: IncomingMessage): Promise<Reply> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of response as AsyncIterable<Buffer>) {
+    bytes += chunk.length;
+    if (bytes > mostBytes) {
+      throw new AgentError("provisioning/malformed-answer", "retry", `DPS sent more than ${mostBytes} bytes`);
+    }
+    chunks.push(chunk);
+  }
+  const retryAfterMs = parseRetryAfter(response.headers["retry-after"] ?? null);
+  const after = retryAfterMs === undefined ? {} : { retryAfterMs };
+  return { status: response.statusCode ?? 0, ...after, body: Buffer.concat(chunks) };
+}
