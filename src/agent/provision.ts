@@ -1,6 +1,5 @@
 import { AgentError } from "../platform/failure.ts";
 import { fingerprint, type Assignment } from "../provisioning/assignment.ts";
-import { overHttps } from "../provisioning/over-https.ts";
 import { openOverMqtt } from "../provisioning/over-mqtt.ts";
 import { register } from "../provisioning/register.ts";
 import { withCandidate } from "../provisioning/stored-assignments.ts";
@@ -55,6 +54,8 @@ async function ask(
   const to = { endpoint, port, registrationId, payload, trustedRoots: await parts.trustedRoots(), ...proof };
   try {
     if (provisioning.transport === "https") {
+      // Loads Node's HTTP client, which a device on MQTT never needs.
+      const { overHttps } = await import("../provisioning/over-https.ts");
       const transport = overHttps({ ...to, idScope, apiVersion, userAgent });
       return await register(transport, parts.clock, signal);
     }

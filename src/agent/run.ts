@@ -12,7 +12,6 @@ import {
 import { identify } from "./identify.ts";
 import type { Parts } from "./parts.ts";
 import type { Phase } from "./phase.ts";
-import { provision } from "./provision.ts";
 import { recover, type Decision } from "./recover.ts";
 import { serve } from "./serve.ts";
 
@@ -92,6 +91,8 @@ class Journey {
     const { because } = phase;
     this.#parts.onHealth({ at: "registering", endpoint, because });
     this.#parts.log.notice("provisioning.started", { endpoint, because });
+    // Not needed by a start that knows its hub.
+    const { provision } = await import("./provision.ts");
     const next = await provision(phase, this.#parts, signal);
     this.#history = afterAssigned(this.#history);
     return next;

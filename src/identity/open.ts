@@ -2,10 +2,11 @@ import type { KeyLocation } from "../config/config.ts";
 import { readCertificateFile, type CertificateSource } from "./certificate-file.ts";
 import type { OpenHmacKey, TlsIdentityKey } from "./identity.ts";
 import { openKeyFile } from "./key-file.ts";
-import { openTokenSecret, openTokenTlsKey } from "./pkcs11/open-token-key.ts";
-import { readTokenCertificate } from "./pkcs11/token-certificate.ts";
 import type { Pkcs11Tokens } from "./pkcs11/tokens.ts";
-import { openPrivateKeyFile } from "./private-key-file.ts";
+
+/*
+ * What only some devices have is loaded when it is asked for: a start that needs none of it should not pay for it.
+ */
 
 /** Opens a symmetric key. @throws AgentError as `openKeyFile` and `openTokenSecret`. */
 export async function openHmacKey(at: KeyLocation, tokens: Pkcs11Tokens): Promise<OpenHmacKey> {
@@ -13,7 +14,7 @@ export async function openHmacKey(at: KeyLocation, tokens: Pkcs11Tokens): Promis
     case "file":
       return openKeyFile(at.locations);
     case "pkcs11":
-      return openTokenSecret(tokens, at);
+      return (await import("./pkcs11/open-token-key.ts")).openTokenSecret(tokens, at);
   }
 }
 
@@ -30,9 +31,9 @@ export async function openTlsKey(
 ): Promise<TlsIdentityKey> {
   switch (at.scheme) {
     case "file":
-      return openPrivateKeyFile(at.locations);
+      return (await import("./private-key-file.ts")).openPrivateKeyFile(at.locations);
     case "pkcs11":
-      return openTokenTlsKey(tokens, at, certified);
+      return (await import("./pkcs11/open-token-key.ts")).openTokenTlsKey(tokens, at, certified);
   }
 }
 
@@ -42,6 +43,6 @@ export async function readCertificates(at: KeyLocation, tokens: Pkcs11Tokens): P
     case "file":
       return readCertificateFile(at.locations);
     case "pkcs11":
-      return readTokenCertificate(tokens, at);
+      return (await import("./pkcs11/token-certificate.ts")).readTokenCertificate(tokens, at);
   }
 }
