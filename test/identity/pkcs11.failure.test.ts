@@ -1,5 +1,5 @@
 import { generateKeyPairSync, randomBytes } from "node:crypto";
-import { copyFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeEach, afterEach, describe, expect, test } from "vitest";
 import { openTokenSecret, openTokenTlsKey } from "../../src/identity/pkcs11/open-token-key.ts";
@@ -251,12 +251,23 @@ test("a module that comes only after the start, and is exchanged later, is loade
   copyFileSync(softHsmModule, module);
   const { credentialDigest } = await open(uri);
 
-  // As dpkg does it: the new file takes the name of the old one, which stays in memory until the session fails.
+  // While a package is unpacked the file may be away: the one in memory serves.
+  renameSync(module, `${module}.old`);
+  expect((await open(uri)).credentialDigest).toBe(credentialDigest);
+  expect(mapped(module)).toEqual([`${module}.old`]);
+
   copyFileSync(softHsmModule, `${module}.new`);
   renameSync(`${module}.new`, module);
   expect((await open(uri)).credentialDigest).toBe(credentialDigest);
+  expect(mapped(module)).toEqual([module]);
   hsm.unplug();
   await failureOf(open(uri));
   hsm.plugIn();
   expect((await open(uri)).credentialDigest).toBe(credentialDigest);
 });
+
+/** The files of this name, with whatever ending, that are loaded into this process. */
+function mapped(path: string): readonly string[] {
+  const files = readFileSync("/proc/self/maps", "utf8").matchAll(/\S+$/gm);
+  return [...new Set([...files].map(([file]) => file).filter((file) => file.startsWith(path)))];
+}

@@ -1,12 +1,15 @@
 import { createRequire } from "node:module";
 import type * as Pkcs11js from "pkcs11js";
 import { AgentError } from "../../platform/failure.ts";
+import { fileStamp } from "../../platform/file-stamp.ts";
 import { installedPkcs11Modules } from "../../platform/pkcs11-modules.ts";
 import { cryptokiFailure, rawCodeOf } from "./cryptoki-failure.ts";
 
 /** A PKCS#11 module in this process, initialised. */
 export interface Cryptoki {
   readonly path: string;
+  /** Of the file that was loaded. */
+  readonly stamp: string | undefined;
   readonly module: Pkcs11js.PKCS11;
   /** The numbers of the standard: `pk.CKA_LABEL`. */
   readonly pk: typeof Pkcs11js;
@@ -20,6 +23,7 @@ export interface Cryptoki {
 export function loadCryptoki(path: string): Cryptoki {
   const pk = loadPkcs11js();
   const module = new pk.PKCS11();
+  const stamp = fileStamp(path);
   try {
     module.load(path);
   } catch (cause) {
@@ -32,7 +36,7 @@ export function loadCryptoki(path: string): Cryptoki {
     if (rawCodeOf(cause) !== pk.CKR_CRYPTOKI_ALREADY_INITIALIZED)
       throw cryptokiFailure(`the module ${path} does not start`, cause);
   }
-  return { path, module, pk };
+  return { path, stamp, module, pk };
 }
 
 /** Ends every session and login of this module, so that the next load finds what is plugged in by then. */

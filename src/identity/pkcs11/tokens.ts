@@ -1,6 +1,7 @@
 import { createHmac, randomBytes } from "node:crypto";
 import type { Pkcs11Location } from "../../config/config.ts";
 import { AgentError } from "../../platform/failure.ts";
+import { fileStamp } from "../../platform/file-stamp.ts";
 import { loadCryptoki, unloadCryptoki, type Cryptoki } from "./cryptoki.ts";
 import { cryptokiFailure, describeCryptokiError } from "./cryptoki-failure.ts";
 import { describeToken, findToken, type Token } from "./find-token.ts";
@@ -22,9 +23,9 @@ type TokenPlace = Pick<Pkcs11Location, "modulePath" | "token" | "pin">;
 /**
  * The tokens this process is logged in to. A login is per process (PKCS#11 5.6), so there is one of these.
  *
- * A session that works is kept from step to step and costs no second login. One that does not is closed with everything
- * its module knows, and the next step starts from the module's file: that is what finds a token that was plugged in again,
- * made anew, or a module that was upgraded. A PIN that a token refused is not tried again at it until the PIN file says
+ * A session that works is kept from step to step and costs no second login. One that does not, or whose module was exchanged
+ * on disk, is closed with everything its module knows, and the next step starts from the module's file: that is what finds a
+ * token that was plugged in again or made anew, and loads an upgraded module. A PIN that a token refused is not tried again at it until the PIN file says
  * another, or `forgetRefusedPins`: a token locks after a few tries.
  */
 export class Pkcs11Tokens implements Disposable {
@@ -127,6 +128,9 @@ function openSession({ module, pk }: Cryptoki, token: Token): Buffer {
 /** Asks the token itself: a session may look well though its token is gone. */
 function assertAlive({ cryptoki, token, handle, lost }: TokenSession): void {
   if (lost !== undefined) throw lost;
+  const stamp = fileStamp(cryptoki.path);
+  // A file that is away for a moment, as while a package is unpacked, is waited for.
+  if (stamp !== undefined && stamp !== cryptoki.stamp) throw new Error(`${cryptoki.path} was exchanged`);
   cryptoki.module.C_GetSessionInfo(handle);
   cryptoki.module.C_GetTokenInfo(token.slot);
 }
