@@ -3,6 +3,7 @@ import "./platform/no-buffer-pool.ts";
 import { hostname } from "node:os";
 import manifest from "../package.json" with { type: "json" };
 import { runDaemon } from "./agent/daemon.ts";
+import { Inputs } from "./agent/inputs.ts";
 import { ReloadRequests } from "./agent/reload-requests.ts";
 import { wire } from "./agent/wire-parts.ts";
 import { serviceConfigFile } from "./cli/service-command.ts";
@@ -43,6 +44,7 @@ async function runAgent(sources: ConfigSources): Promise<number> {
   const serviceManager = createServiceManager(process.env, log);
   using watchdog = startWatchdog(serviceManager, systemClock, log);
   using tokens = new Pkcs11Tokens();
+  const inputs = new Inputs(systemClock);
   log.notice("agent.started", { version, node: process.versions.node, config: sources.file });
   return await runDaemon({
     sources,
@@ -59,6 +61,7 @@ async function runAgent(sources: ConfigSources): Promise<number> {
         clock: systemClock,
         random: Math.random,
         log,
+        inputs,
         serviceManager,
         watchdog,
         tokens,

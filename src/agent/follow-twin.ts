@@ -7,8 +7,8 @@ import { isJsonObject, mergePatch, type JsonObject } from "../platform/json.ts";
 import { diffReported } from "../report/patch.ts";
 import { wantedReported } from "../report/patch.ts";
 import { applyDesiredPatch, parseTwin, type Desired } from "../twin/desired.ts";
-import { Alarm } from "./alarm.ts";
 import type { Device } from "./device.ts";
+import { InputAlarm } from "./input-alarm.ts";
 import type { Parts } from "./parts.ts";
 import type { Phase } from "./phase.ts";
 
@@ -51,9 +51,9 @@ export async function followTwin(following: Following, signal: AbortSignal): Pro
     reported = told.reported;
     tellHealth(following, desired, reconciled);
     failures = told.isComplete && !reconciled.results.some(isFailed) ? 0 : failures + 1;
-    using retry =
-      failures === 0 ? undefined : new Alarm(parts.clock, retryDelay(failures, told.retryAfterMs, parts));
-    const patches = await waitForPatches(session, retry?.signal, leave, signal);
+    const retryInMs = failures === 0 ? Infinity : retryDelay(failures, told.retryAfterMs, parts);
+    using retry = new InputAlarm(parts.inputs, retryInMs, ["apply-now"]);
+    const patches = await waitForPatches(session, retry.signal, leave, signal);
     if (patches === undefined) return;
     const next = merge(desired, patches);
     if (next === undefined) ({ desired, reported } = await fetchTwin(following, signal));
@@ -68,17 +68,16 @@ function retryDelay(failures: number, retryAfterMs: number, { random }: Parts): 
 /** The patches; none when only the retry alarm rang; undefined when the session is to be left. */
 async function waitForPatches(
   session: Session,
-  retry: AbortSignal | undefined,
+  retry: AbortSignal,
   leave: AbortSignal,
   signal: AbortSignal,
 ): Promise<readonly unknown[] | undefined> {
-  const alarms = retry === undefined ? [leave] : [leave, retry];
   try {
-    return await session.desiredPatches(AbortSignal.any([signal, ...alarms]));
+    return await session.desiredPatches(AbortSignal.any([signal, leave, retry]));
   } catch (error) {
     if (signal.aborted || session.lost.aborted) throw error;
     if (leave.aborted) return undefined;
-    if (retry?.aborted === true) return [];
+    if (retry.aborted) return [];
     throw error;
   }
 }

@@ -9,7 +9,11 @@ import type { Phase } from "./phase.ts";
  * fallback until a new hub has accepted us.
  * @throws AgentError as the identity room.
  */
-export async function identify(parts: Parts, signal: AbortSignal): Promise<Phase> {
+export async function identify(
+  { askDpsBecause }: Extract<Phase, { at: "identifying" }>,
+  parts: Parts,
+  signal: AbortSignal,
+): Promise<Phase> {
   await using open = await parts.openIdentity(signal);
   const { identity } = open;
   const { current, candidate } = parts.assignments.read() ?? {};
@@ -23,8 +27,8 @@ export async function identify(parts: Parts, signal: AbortSignal): Promise<Phase
   if (stored === undefined)
     return { at: "provisioning", identity, because: "this device has no assignment yet" };
   const changed = differences(stored.madeFrom, facts);
-  if (changed.length > 0) {
-    const because = `changed since the last registration: ${changed.join(", ")}`;
+  if (changed.length > 0 || askDpsBecause !== undefined) {
+    const because = askDpsBecause ?? `changed since the last registration: ${changed.join(", ")}`;
     return { at: "provisioning", identity, because, fallback: current ?? stored };
   }
   const fallback = candidate === undefined || current === undefined ? {} : { fallback: current };

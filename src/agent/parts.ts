@@ -9,6 +9,7 @@ import type { Clock } from "../platform/time.ts";
 import type { StoredAssignments } from "../provisioning/assignment.ts";
 import type { DeviceState } from "./device.ts";
 import type { HealthFacts } from "./health.ts";
+import type { Inputs } from "./inputs.ts";
 
 /** What the journey needs from the world; `main.ts` wires the real things. */
 export interface Parts {
@@ -26,6 +27,8 @@ export interface Parts {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
+  /** What the rest of the house tells the journey while it waits. */
+  readonly inputs: Inputs;
   /** Whether the kernel says that the wall clock is synchronised; undefined where nobody can tell. */
   readonly isClockSynchronised: (signal: AbortSignal) => Promise<boolean | undefined>;
   /** Called whenever the state of health changes. */

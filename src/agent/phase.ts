@@ -3,7 +3,11 @@ import type { Assignment } from "../provisioning/assignment.ts";
 
 /** Where the agent is, with the facts gathered so far. Plain data: log it, compare it. */
 export type Phase =
-  | { readonly at: "identifying" }
+  | {
+      readonly at: "identifying";
+      /** Set when DPS is to be asked whatever is stored. */
+      readonly askDpsBecause?: string;
+    }
   | {
       readonly at: "provisioning";
       readonly identity: Identity;

@@ -1,4 +1,5 @@
 import { AgentError } from "../platform/failure.ts";
+import { askDpsNow } from "./ask-dps-now.ts";
 import { Device } from "./device.ts";
 import {
   afterAccepted,
@@ -10,6 +11,7 @@ import {
   type History,
 } from "./history.ts";
 import { identify } from "./identify.ts";
+import type { InputKind } from "./inputs.ts";
 import type { Parts } from "./parts.ts";
 import type { Phase } from "./phase.ts";
 import { recover, type Decision } from "./recover.ts";
@@ -46,9 +48,11 @@ class Journey {
 
   /** One step, and the wait that follows where it failed. */
   async advance(signal: AbortSignal): Promise<void> {
-    const { clock, expectProgress } = this.#parts;
+    const { inputs, expectProgress } = this.#parts;
     const phase = this.#phase;
     expectProgress(longestStepMs);
+    // A step that begins now finds the world as it is now.
+    inputs.forget(answeredBy(phase));
     try {
       this.#phase = await this.#step(phase, signal);
     } catch (error) {
@@ -57,16 +61,43 @@ class Journey {
       this.#history = afterFailure(this.#history, phase.at, error);
       const { next, delayMs } = this.#decide(phase, error);
       this.#announce(phase, error, { next, delayMs });
-      expectProgress(delayMs + graceMs);
-      await clock.sleep(delayMs, signal);
-      this.#phase = next;
+      this.#phase = await this.#pause(next, delayMs, error, signal);
     }
+  }
+
+  /** Waits for the time that was decided, or for an input; another way out leads nowhere past the service's own wish. */
+  async #pause(next: Phase, delayMs: number, error: AgentError, signal: AbortSignal): Promise<Phase> {
+    const { inputs, clock, expectProgress, log } = this.#parts;
+    const floor = clock.monotonic() + (error.retryAfterMs ?? 0);
+    expectProgress(delayMs + graceMs);
+    const input = await inputs.within(delayMs, heededAfter(error), signal);
+    if (input === undefined) return next;
+    log.notice("agent.woken", { by: input.kind, because: input.because });
+    switch (input.kind) {
+      case "restart":
+        return { at: "identifying" };
+      case "reprovision":
+        return askDpsNow(next, input.because);
+      case "credential-changed":
+      case "clock-changed":
+      case "network-changed":
+      case "resumed":
+      case "apply-now":
+        await this.#rest(floor, signal);
+        return next;
+    }
+  }
+
+  async #rest(until: number, signal: AbortSignal): Promise<void> {
+    const { clock } = this.#parts;
+    const leftMs = until - clock.monotonic();
+    if (leftMs > 0) await clock.sleep(leftMs, signal);
   }
 
   async #step(phase: Phase, signal: AbortSignal): Promise<Phase> {
     switch (phase.at) {
       case "identifying":
-        return this.#identify(signal);
+        return this.#identify(phase, signal);
       case "provisioning":
         return this.#provision(phase, signal);
       case "online":
@@ -74,9 +105,9 @@ class Journey {
     }
   }
 
-  async #identify(signal: AbortSignal): Promise<Phase> {
+  async #identify(phase: Extract<Phase, { at: "identifying" }>, signal: AbortSignal): Promise<Phase> {
     this.#parts.onHealth({ at: "identifying" });
-    const next = await identify(this.#parts, signal);
+    const next = await identify(phase, this.#parts, signal);
     this.#history = afterIdentified(this.#history);
     if (!this.#isReady) {
       await this.#device.restore(signal);
@@ -109,6 +140,7 @@ class Journey {
     try {
       const ended = await serve({ phase, parts: this.#parts, device: this.#device, onAccepted }, signal);
       log.info("hub.left", { because: ended.because });
+      if (ended.afterMs !== undefined) await clock.sleep(ended.afterMs, signal);
       return ended.next;
     } finally {
       if (acceptedAt !== undefined)
@@ -136,6 +168,25 @@ class Journey {
       next: nextWords(next),
       error: { code: error.code, message: error.message },
     });
+  }
+}
+
+/** What a service itself answered is the same over every way out. */
+function heededAfter({ code }: AgentError): readonly InputKind[] {
+  const isAnswer = /^(provisioning|hub)\/(?!no-answer$)/.test(code);
+  const always = ["restart", "reprovision", "credential-changed", "clock-changed"] as const;
+  return isAnswer ? always : [...always, "network-changed", "resumed"];
+}
+
+function answeredBy(phase: Phase): readonly InputKind[] {
+  const world = ["credential-changed", "clock-changed", "network-changed", "resumed"] as const;
+  switch (phase.at) {
+    case "identifying":
+      return ["restart", "credential-changed"];
+    case "provisioning":
+      return [...world, "reprovision"];
+    case "online":
+      return world;
   }
 }
 

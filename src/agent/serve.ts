@@ -4,10 +4,12 @@ import { hubUsername } from "../hub/wire.ts";
 import { backoff } from "../platform/backoff.ts";
 import { AgentError } from "../platform/failure.ts";
 import { withAccepted } from "../provisioning/stored-assignments.ts";
-import { Alarm } from "./alarm.ts";
+import { askDpsNow } from "./ask-dps-now.ts";
 import type { Device } from "./device.ts";
-import { followTwin, type Standing } from "./follow-twin.ts";
+import { followTwin, type Following, type Standing } from "./follow-twin.ts";
 import { assertSameIdentity, lookAgain, proveToHub } from "./hub-credential.ts";
+import { InputAlarm } from "./input-alarm.ts";
+import type { InputEvent, InputKind } from "./inputs.ts";
 import type { Parts } from "./parts.ts";
 import type { Phase } from "./phase.ts";
 
@@ -26,9 +28,24 @@ const lookLadder = { firstMs: 10_000, capMs: 5 * 60_000 };
 /** What commands may take that are under way when the session has to be left. */
 const longestWorkMs = 20 * 60_000;
 
+/** A machine that wakes or finds another way out is not alone in it: the reconnect is drawn from this time. */
+const reconnectSpanMs = 5_000;
+
+/** What a session can be left for. */
+const heeded = [
+  "restart",
+  "reprovision",
+  "credential-changed",
+  "clock-changed",
+  "network-changed",
+  "resumed",
+] as const;
+
 export interface Ended {
   readonly next: Phase;
-  readonly because: "token renewal" | "DPS due";
+  readonly because: "token renewal" | "DPS due" | InputKind;
+  /** How long to wait before the next step. */
+  readonly afterMs?: number;
 }
 
 interface Serving {
@@ -70,16 +87,45 @@ async function stay(
   for (let failures = 0; ;) {
     const askDpsInMs = askInMs(phase, parts);
     const leaveAfterMs = Math.min(lookAfterMs, askDpsInMs);
-    using leave = new Alarm(parts.clock, leaveAfterMs);
+    using leave = new InputAlarm(parts.inputs, leaveAfterMs, heeded);
     parts.expectProgress(leaveAfterMs + longestWorkMs);
-    await followTwin({ session, device, phase, parts, standing, leave: leave.signal }, signal);
-    if (askDpsInMs <= lookAfterMs) return askDps(phase);
+    await follow({ session, device, phase, parts, standing, leave: leave.signal }, leave, signal);
+    const wanted = leave.input === undefined ? undefined : heed(leave.input, phase, parts);
+    if (wanted !== undefined) return wanted;
+    if (leave.input === undefined && askDpsInMs <= lookAfterMs) return askDps(phase);
     standing = await lookAgain(phase, parts, standing.identity, signal);
     failures = standing.trouble === undefined ? 0 : failures + 1;
     if (failures === 0 && identity.attestation === "symmetric-key") {
       return { because: "token renewal", next: phase };
     }
     lookAfterMs = failures === 0 ? lookEveryMs : backoff(lookLadder, failures, parts.random);
+  }
+}
+
+/** A session that breaks in the moment of an input must not swallow it. */
+async function follow(following: Following, leave: InputAlarm, signal: AbortSignal): Promise<void> {
+  try {
+    await followTwin(following, signal);
+  } catch (error) {
+    if (leave.input !== undefined) following.parts.inputs.tell(leave.input);
+    throw error;
+  }
+}
+
+/** What an input makes of a session; undefined where the session stays and only the credential is looked at again. */
+function heed({ kind, because }: InputEvent, phase: Online, { random }: Parts): Ended | undefined {
+  switch (kind) {
+    case "restart":
+      return { because: kind, next: { at: "identifying" } };
+    case "reprovision":
+      return { because: kind, next: askDpsNow(phase, because) };
+    case "network-changed":
+    case "resumed":
+      return { because: kind, next: phase, afterMs: Math.round(reconnectSpanMs * random()) };
+    case "credential-changed":
+    case "clock-changed":
+    case "apply-now":
+      return undefined;
   }
 }
 

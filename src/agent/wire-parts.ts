@@ -15,6 +15,7 @@ import type { Watchdog } from "../platform/watchdog.ts";
 import { parseAssignments } from "../provisioning/stored-assignments.ts";
 import { parseDeviceState } from "./device.ts";
 import { health, type HealthFacts } from "./health.ts";
+import type { Inputs } from "./inputs.ts";
 import { openIdentity } from "./open-identity.ts";
 import type { Parts } from "./parts.ts";
 
@@ -27,6 +28,7 @@ export interface Surroundings {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
+  readonly inputs: Inputs;
   readonly serviceManager: ServiceManager;
   readonly watchdog: Watchdog;
   /** Logged in once in a process, whatever the configuration becomes. */
@@ -55,6 +57,7 @@ export function wire(config: Config, around: Surroundings): Parts {
     clock: around.clock,
     random: around.random,
     log,
+    inputs: around.inputs,
     isClockSynchronised,
     onHealth: (facts) => {
       if (facts.at === "waiting") lastError = `${facts.error.code}: ${facts.error.message}`;

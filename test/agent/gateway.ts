@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { health, type HealthFacts } from "../../src/agent/health.ts";
+import { Inputs } from "../../src/agent/inputs.ts";
 import { run } from "../../src/agent/run.ts";
 import { wire } from "../../src/agent/wire-parts.ts";
 import { loadConfig } from "../../src/config/load.ts";
@@ -59,6 +60,7 @@ export class Gateway implements AsyncDisposable {
   readonly health: HealthFacts[] = [];
   readonly tokens: Pkcs11Tokens = new Pkcs11Tokens();
   isReady = false;
+  readonly inputs: Inputs;
   readonly #cloud: Cloud;
   readonly #options: GatewayOptions;
   #running: { readonly stop: AbortController; readonly ended: Promise<unknown> } | undefined;
@@ -67,6 +69,7 @@ export class Gateway implements AsyncDisposable {
   constructor(cloud: Cloud, options: GatewayOptions = {}) {
     this.#cloud = cloud;
     this.#options = options;
+    this.inputs = new Inputs(options.clock ?? systemClock);
     this.registrationId = options.registrationId ?? `gw-${randomBytes(4).toString("hex")}`;
     this.key = options.key ?? randomBytes(32).toString("base64");
     mkdirSync(this.stateDirectory);
@@ -161,6 +164,7 @@ export class Gateway implements AsyncDisposable {
       clock: this.#options.clock ?? systemClock,
       random: Math.random,
       log,
+      inputs: this.inputs,
       serviceManager: this.#serviceManager(),
       watchdog: { expect: () => {}, [Symbol.dispose]: () => {} },
       tokens: this.tokens,
