@@ -8,7 +8,7 @@ import { Alarm } from "./alarm.ts";
  * `credential-changed` a key, certificate or trust bundle was exchanged; `clock-changed` the wall clock was set or synchronised;
  * `network-changed` another way leads out; `resumed` the machine slept; `apply-now` the desired document is to be applied again.
  */
-export const inputKinds = [
+const inputKinds = [
   "restart",
   "reprovision",
   "credential-changed",
