@@ -3,12 +3,11 @@ import mqttClient from "mqtt/lib/client";
 import type { IClientOptions, MqttClient as Client } from "mqtt";
 import type { TLSSocket } from "node:tls";
 import { untilAborted, within } from "../platform/abort.ts";
-import type { FailedPeer } from "../platform/connect-failure.ts";
-import { AgentError, systemCode } from "../platform/failure.ts";
+import { AgentError } from "../platform/failure.ts";
 import { openSecureSocket } from "../platform/secure-socket.ts";
 import type { ConnectResult, Link, LinkOptions } from "./link.ts";
-import { connectCodes } from "./connect-codes.ts";
-import { unansweredFailure } from "./unanswered-failure.ts";
+import { failedPeer } from "./failed-peer.ts";
+import { watchLine } from "./watch-line.ts";
 
 const { default: MqttClient } = mqttClient;
 
@@ -18,7 +17,10 @@ const answerTimeoutMs = 30_000;
 /** How long a DISCONNECT may take to leave before the socket is cut. */
 const closeTimeoutMs = 1_000;
 
-/** Opens one link with the mqtt package; its own reconnecting, queueing and caching stay off. See `OpenLink`. */
+/** The package's own keep-alive wakes up at half of it and notices a dead line late: `KeepAlive` does that work. */
+const noTimer = { set: () => 0, clear: () => {} };
+
+/** Opens one link with the mqtt package; its own reconnecting, queueing, pinging and caching stay off. See `OpenLink`. */
 export async function openMqttLink(options: LinkOptions, signal: AbortSignal): Promise<ConnectResult> {
   const late = () =>
     new AgentError(
@@ -52,15 +54,6 @@ async function connect(options: LinkOptions, signal: AbortSignal): Promise<Conne
   return connectOver(socket, options, signal);
 }
 
-function failedPeer({ host, port, clientCertificate }: LinkOptions): FailedPeer {
-  return {
-    codes: connectCodes,
-    host,
-    port,
-    ...(clientCertificate !== undefined && { key: clientCertificate.key }),
-  };
-}
-
 async function connectOver(
   socket: TLSSocket,
   options: LinkOptions,
@@ -74,7 +67,7 @@ async function connectOver(
   client.on("packetreceive", (packet) => {
     if (packet.cmd === "connack") resolve(packet.returnCode ?? 0);
   });
-  const watch = watchForLoss(client, socket, options);
+  const watch = watchLine(client, socket, options);
   try {
     const returnCode = await untilAborted(promise, signal, watch.lost);
     if (returnCode === 0) {
@@ -104,46 +97,7 @@ function clientOptions(options: LinkOptions): IClientOptions {
     writeCache: false,
     // Ours covers TCP and TLS too; this one only has to be later.
     connectTimeout: options.connectTimeoutMs * 2,
-    timerVariant: "native",
-  };
-}
-
-interface Watch {
-  readonly lost: AbortSignal;
-  /** CONNACK said yes: what breaks from now on is no failed connect. */
-  opened(): void;
-}
-
-/**
- * The mqtt package may report one end as `error` twice and as `close`, and keeps some errors of the socket to itself;
- * the first reason counts.
- */
-function watchForLoss(client: Client, socket: TLSSocket, options: LinkOptions): Watch {
-  const peer = failedPeer(options);
-  const lost = new AbortController();
-  let isOpen = false;
-  const ended = (error?: Error) => {
-    const why = systemCode(error) === "" ? "" : ` (${systemCode(error)})`;
-    return new AgentError(
-      "mqtt/connection-lost",
-      "retry",
-      `the connection to ${peer.host}:${peer.port} ended${why}`,
-      error === undefined ? {} : { cause: error },
-    );
-  };
-  const onError = (error: Error) => {
-    lost.abort(isOpen ? ended(error) : unansweredFailure(error, peer));
-  };
-  socket.on("error", onError);
-  client.on("error", onError);
-  client.on("close", () => {
-    lost.abort(isOpen ? ended() : unansweredFailure(undefined, peer));
-  });
-  return {
-    lost: lost.signal,
-    opened: () => {
-      isOpen = true;
-    },
+    timerVariant: noTimer,
   };
 }
 
