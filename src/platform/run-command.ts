@@ -2,6 +2,7 @@ import { spawn, type ChildProcess } from "node:child_process";
 import { isAbsolute } from "node:path";
 import type { Writable } from "node:stream";
 import { keepEnd, keepStart, lastLine } from "./command-output.ts";
+import { killed, notAbsolute, notStarted, timedOut, unexpectedExit } from "./command-failure.ts";
 import { AgentError, systemCode } from "./failure.ts";
 
 export interface Command {
@@ -31,8 +32,11 @@ export interface CommandResult {
   readonly lastStderrLine: string;
 }
 
-/** What systemd gives its services. */
-const path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/** The whole environment of every command, but for `env`: the path is what systemd gives its services. */
+export const commandEnvironment = {
+  LC_ALL: "C",
+  PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+} as const;
 const defaultKillAfterMs = 5_000;
 const defaultMaxOutputBytes = 1024 * 1024;
 /** A process that left the group can hold the pipes open; so long is waited for the rest of the output. */
@@ -51,8 +55,7 @@ const maxTimerMs = 2 ** 31 - 1;
  *   `expectedExitCodes`). An abort reason that is an AgentError is thrown as it is.
  */
 export async function runCommand(command: Command, signal: AbortSignal): Promise<CommandResult> {
-  if (!isAbsolute(command.file))
-    throw new AgentError("platform/command-not-found", "operator", `${command.file}: not an absolute path`);
+  if (!isAbsolute(command.file)) throw notAbsolute(command.file);
   if (signal.aborted) throw stopReason(command, signal);
   const child = start(command);
   const maxBytes = command.maxOutputBytes ?? defaultMaxOutputBytes;
@@ -62,11 +65,10 @@ export async function runCommand(command: Command, signal: AbortSignal): Promise
   const { exitCode, signalName } = await waitForEnd(child, command, signal);
   const errors = stderr();
   const lastStderrLine = lastLine(errors);
-  if (exitCode === null) throw killed(command, `was killed by ${signalName ?? "a signal"}`, lastStderrLine);
-  if (command.expectedExitCodes?.includes(exitCode) === false) {
-    const message = describe(command, `exited with ${exitCode}`, lastStderrLine);
-    throw new AgentError("platform/command-failed", "retry", message);
-  }
+  if (exitCode === null)
+    throw killed(command.file, `was killed by ${signalName ?? "a signal"}`, lastStderrLine);
+  if (command.expectedExitCodes?.includes(exitCode) === false)
+    throw unexpectedExit(command.file, exitCode, lastStderrLine);
   const { text, isTruncated } = stdout();
   return { exitCode, stdout: text, isStdoutTruncated: isTruncated, stderr: errors, lastStderrLine };
 }
@@ -76,12 +78,12 @@ function start(command: Command): ChildProcess {
     return spawn(command.file, command.args, {
       shell: false,
       detached: true,
-      env: { LC_ALL: "C", PATH: path, ...command.env },
+      env: { ...commandEnvironment, ...command.env },
       stdio: [command.stdin === undefined ? "ignore" : "pipe", "pipe", "pipe"],
       ...(command.cwd === undefined ? {} : { cwd: command.cwd }),
     });
   } catch (error) {
-    throw notStarted(command, error);
+    throw notStarted(command.file, error);
   }
 }
 
@@ -112,15 +114,14 @@ async function waitForEnd(child: ChildProcess, command: Command, signal: AbortSi
   };
   const timer = setTimeout(
     () => {
-      const message = describe(command, `did not end within ${command.timeoutMs} ms`, "");
-      stop(new AgentError("platform/command-timeout", "retry", message));
+      stop(timedOut(command.file, command.timeoutMs));
     },
     Math.min(command.timeoutMs, maxTimerMs),
   );
   signal.addEventListener("abort", onAbort, { once: true });
   child.once("error", (error) => {
     // Also emitted when a signal could not be sent; then the child has a pid and its exit is still to come.
-    if (child.pid === undefined) ended.reject(notStarted(command, error));
+    if (child.pid === undefined) ended.reject(notStarted(command.file, error));
   });
   child.once("exit", (exitCode, signalName) => {
     ended.resolve({ exitCode, signalName });
@@ -162,30 +163,8 @@ function feed(stdin: Writable | null, input: string | Uint8Array | undefined): v
   stdin?.end(input);
 }
 
-function describe(command: Command, what: string, lastStderrLine: string): string {
-  return `${command.file} ${what}${lastStderrLine === "" ? "" : `: ${lastStderrLine}`}`;
-}
-
-function killed(command: Command, what: string, detail: string, cause?: unknown): AgentError {
-  return new AgentError("platform/command-killed", "retry", describe(command, what, detail), { cause });
-}
-
 function stopReason(command: Command, signal: AbortSignal): AgentError {
   return signal.reason instanceof AgentError
     ? signal.reason
-    : killed(command, "was stopped", "", signal.reason);
-}
-
-function notStarted(command: Command, cause: unknown): AgentError {
-  const code = systemCode(cause);
-  if (code === "ENOENT" || code === "EACCES" || code === "ENOTDIR") {
-    const what = code === "EACCES" ? "may not be executed" : "(or its working directory) does not exist";
-    return new AgentError("platform/command-not-found", "operator", `${command.file} ${what}`, { cause });
-  }
-  return new AgentError(
-    "platform/command-not-started",
-    "retry",
-    `${command.file} could not be started${code === "" ? "" : ` (${code})`}`,
-    { cause },
-  );
+    : killed(command.file, "was stopped", "", signal.reason);
 }
