@@ -37,10 +37,10 @@ export async function lookAgain(
 export async function proveToHub(
   credential: Credential,
   { assignment: { hub, deviceId } }: Online,
-  { clock, config }: Parts,
+  { signingTime, config }: Parts,
   signal: AbortSignal,
 ): Promise<LinkProof> {
-  const expiresAtMs = clock.now() + config.hub.tokenLifetimeMs;
+  const expiresAtMs = signingTime.now() + config.hub.tokenLifetimeMs;
   return prove(credential, { resource: hubResource(hub, deviceId), expiresAtMs }, signal);
 }
 

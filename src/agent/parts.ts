@@ -3,8 +3,11 @@ import type { Config } from "../config/config.ts";
 import type { OpenIdentity } from "../identity/identity.ts";
 import type { OpenLink } from "../mqtt/link.ts";
 import type { Random } from "../platform/backoff.ts";
+import type { ClockWatch } from "../platform/clock-watch.ts";
+import type { KnownTime } from "../platform/known-time.ts";
 import type { Log } from "../platform/log.ts";
 import type { Store } from "../platform/store.ts";
+import type { SigningTime } from "../platform/signing-time.ts";
 import type { Clock } from "../platform/time.ts";
 import type { StoredAssignments } from "../provisioning/assignment.ts";
 import type { DeviceState } from "./device.ts";
@@ -31,6 +34,11 @@ export interface Parts {
   readonly inputs: Inputs;
   /** Whether the kernel says that the wall clock is synchronised; undefined where nobody can tell. */
   readonly isClockSynchronised: (signal: AbortSignal) => Promise<boolean | undefined>;
+  /** Moments that have certainly passed, for a clock in doubt. */
+  readonly knownTime: () => KnownTime;
+  /** The time for tokens and certificates: the wall clock, or better where it proved wrong. */
+  readonly signingTime: SigningTime;
+  readonly clockWatch: ClockWatch;
   /** Called whenever the state of health changes. */
   readonly onHealth: (facts: HealthFacts) => void;
   /** Called when config and identity are good and the last known desired state is in force. */

@@ -13,8 +13,7 @@ const tokenLifetimeMs = 60 * 60_000;
 
 /**
  * Asks DPS for a hub, stores the answer beside the assignment that served so far, and goes there.
- * @throws AgentError as `register`, `openOverMqtt` and `overHttps`, and `provisioning/clock-doubtful` (operator) when DPS refused us while
- *   this device's clock is not synchronised.
+ * @throws AgentError as `register`, `openOverMqtt` and `overHttps`.
  */
 export async function provision(
   phase: Extract<Phase, { at: "provisioning" }>,
@@ -27,7 +26,7 @@ export async function provision(
   const { status: _status, ...place } = assigned;
   const assignment: Assignment = {
     ...place,
-    assignedAtMs: parts.clock.now(),
+    assignedAtMs: parts.signingTime.now(),
     madeFrom: fingerprint(idScope, provisioning.endpoint, phase.identity),
   };
   const { hub, deviceId, substatus } = assignment;
@@ -48,42 +47,19 @@ async function ask(
   const { endpoint, port, apiVersion, payload } = provisioning;
   await using open = await parts.openIdentity(signal);
   const resource = dpsResource(idScope, registrationId);
-  const expiresAtMs = parts.clock.now() + tokenLifetimeMs;
+  const expiresAtMs = parts.signingTime.now() + tokenLifetimeMs;
   const proof = await prove(open.credential, { resource, expiresAtMs, keyName: dpsKeyName }, signal);
   const userAgent = `latebind/${parts.version}`;
   const to = { endpoint, port, registrationId, payload, trustedRoots: await parts.trustedRoots(), ...proof };
-  try {
-    if (provisioning.transport === "https") {
-      // Loads Node's HTTP client, which a device on MQTT never needs.
-      const { overHttps } = await import("../provisioning/over-https.ts");
-      const transport = overHttps({ ...to, idScope, apiVersion, userAgent });
-      return await register(transport, parts.clock, signal);
-    }
-    const username = dpsUsername(idScope, registrationId, apiVersion, userAgent);
-    await using transport = await openOverMqtt(parts.openLink, { ...to, username }, signal);
+  if (provisioning.transport === "https") {
+    // Loads Node's HTTP client, which a device on MQTT never needs.
+    const { overHttps } = await import("../provisioning/over-https.ts");
+    const transport = overHttps({ ...to, idScope, apiVersion, userAgent });
     return await register(transport, parts.clock, signal);
-  } catch (error) {
-    throw await withClockDoubt(error, parts, signal);
   }
-}
-
-/** DPS says the same to a wrong scope and to a token that its clock finds expired; only our own clock can tell them apart. */
-async function withClockDoubt(error: unknown, parts: Parts, signal: AbortSignal): Promise<unknown> {
-  if (!(error instanceof AgentError) || !isRefusal(error, parts)) return error;
-  if ((await parts.isClockSynchronised(signal)) !== false) return error;
-  return new AgentError(
-    "provisioning/clock-doubtful",
-    "retry",
-    `DPS refused the connection, and this device's clock is not synchronised: it says ${new Date(parts.clock.now()).toISOString()}, ` +
-      "so a token or certificate may look expired. Set the clock or mend NTP",
-    { cause: error },
-  );
-}
-
-/** Over HTTPS there is no CONNECT: there DPS says of a token what it says of a wrong key. */
-function isRefusal({ code }: AgentError, { config }: Parts): boolean {
-  if (code === "provisioning/not-accepted") return true;
-  return code === "provisioning/unauthorized" && config.provisioning.transport === "https";
+  const username = dpsUsername(idScope, registrationId, apiVersion, userAgent);
+  await using transport = await openOverMqtt(parts.openLink, { ...to, username }, signal);
+  return await register(transport, parts.clock, signal);
 }
 
 /** An assignment that cannot be written still serves until the process ends. */

@@ -51,12 +51,14 @@ class Journey {
     const { inputs, expectProgress } = this.#parts;
     const phase = this.#phase;
     expectProgress(longestStepMs);
+    this.#parts.clockWatch.look();
     // A step that begins now finds the world as it is now.
     inputs.forget(answeredBy(phase));
     try {
       this.#phase = await this.#step(phase, signal);
-    } catch (error) {
+    } catch (failure) {
       signal.throwIfAborted();
+      const error = await this.#judgeByClock(failure, phase, signal);
       if (!(error instanceof AgentError)) throw error;
       this.#history = afterFailure(this.#history, phase.at, error);
       const { next, delayMs } = this.#decide(phase, error);
@@ -92,6 +94,13 @@ class Journey {
     const { clock } = this.#parts;
     const leftMs = until - clock.monotonic();
     if (leftMs > 0) await clock.sleep(leftMs, signal);
+  }
+
+  /** A wrong clock makes services and certificates look bad. */
+  async #judgeByClock(failure: unknown, phase: Phase, signal: AbortSignal): Promise<unknown> {
+    // Not needed by a start that meets no trouble.
+    const { withClockDoubt } = await import("./clock-doubt.ts");
+    return withClockDoubt(failure, phase, this.#parts, signal);
   }
 
   async #step(phase: Phase, signal: AbortSignal): Promise<Phase> {
@@ -135,6 +144,7 @@ class Journey {
     let acceptedAt: number | undefined;
     const onAccepted = () => {
       acceptedAt = clock.monotonic();
+      this.#parts.clockWatch.calm();
       this.#history = afterAccepted(this.#history, phase.askDpsAtMs !== undefined);
     };
     try {

@@ -6,8 +6,11 @@ import type { Pkcs11Tokens } from "../identity/pkcs11/tokens.ts";
 import type { OpenLink } from "../mqtt/link.ts";
 import type { Random } from "../platform/backoff.ts";
 import { isClockSynchronised } from "../platform/clock-sync.ts";
+import { ClockWatch } from "../platform/clock-watch.ts";
+import { knownTime } from "../platform/known-time.ts";
 import type { Log } from "../platform/log.ts";
 import type { ServiceManager } from "../platform/service-manager.ts";
+import { SigningTime } from "../platform/signing-time.ts";
 import { openStore } from "../platform/store.ts";
 import type { Clock } from "../platform/time.ts";
 import { readTrustedRoots } from "../platform/trusted-roots.ts";
@@ -16,6 +19,7 @@ import { parseAssignments } from "../provisioning/stored-assignments.ts";
 import { parseDeviceState } from "./device.ts";
 import { health, type HealthFacts } from "./health.ts";
 import type { Inputs } from "./inputs.ts";
+import { lengthWords } from "./length-words.ts";
 import { openIdentity } from "./open-identity.ts";
 import type { Parts } from "./parts.ts";
 
@@ -41,6 +45,7 @@ const startGraceMs = 60_000;
 /** Puts the parts of one journey together, for one configuration. */
 export function wire(config: Config, around: Surroundings): Parts {
   const { log, serviceManager, stateDirectory } = around;
+  const signingTime = new SigningTime(around.clock);
   let isReady = false;
   let lastError: string | undefined;
   log.setLevel(config.log.level);
@@ -48,7 +53,7 @@ export function wire(config: Config, around: Surroundings): Parts {
   return {
     config,
     version: around.version,
-    openIdentity: async () => openIdentity(config, around.hostName, around.clock.now(), around.tokens),
+    openIdentity: async () => openIdentity(config, around.hostName, signingTime.now(), around.tokens),
     openLink: around.openLink,
     trustedRoots: async () => readTrustedRoots(config.tls.trustBundle),
     assignments: openStore(stateDirectory, "assignment", parseAssignments, log),
@@ -59,6 +64,13 @@ export function wire(config: Config, around: Surroundings): Parts {
     log,
     inputs: around.inputs,
     isClockSynchronised,
+    knownTime: () => knownTime(stateDirectory),
+    signingTime,
+    clockWatch: new ClockWatch(around.clock, (byMs) => {
+      log.notice("clock.jumped", { byMs: Math.round(byMs) });
+      signingTime.forget();
+      around.inputs.tell({ kind: "clock-changed", because: `the clock went ${byMs > 0 ? "forward" : "back"} by ${lengthWords(byMs)}` });
+    }),
     onHealth: (facts) => {
       if (facts.at === "waiting") lastError = `${facts.error.code}: ${facts.error.message}`;
       serviceManager.status(health(facts));
