@@ -67,10 +67,11 @@ async function afterDates(
   // The certificate's end is the likelier reason, as long as nothing but the kernel's word speaks against the clock.
   if (opinion.status === "doubtful" && error.code === "identity/certificate-expired") return error;
   parts.clockWatch.hurry();
+  const certificate = at === "identifying" ? "its own certificate" : "the server's certificate";
   const says =
     opinion.status === "wrong"
       ? `this device's clock is wrong: it says ${clockWords(parts)}, ${opinion.because}. No certificate can be checked with it`
-      : `${error.message}. The clock says ${clockWords(parts)} ${opinion.because}`;
+      : `this device's clock is in doubt: it says ${clockWords(parts)}, ${opinion.because}. By it ${certificate} does not hold`;
   return new AgentError(codes[at], "operator", `${says}. ${heals}`, { cause: error });
 }
 
@@ -82,18 +83,20 @@ async function afterRefusal(
 ): Promise<AgentError> {
   // Known since the last jump: the refused token had the right time.
   if (parts.signingTime.isMeasured) return error;
+  const who = at === "online" ? "the hub" : "DPS";
   const opinion = await opinionOf(parts, signal);
   if (opinion.status === "trusted" && opinion.isSynchronised) return error;
   if (!(await measure(parts, signal))) {
     if (opinion.status === "trusted") return error;
     parts.clockWatch.hurry();
-    const says = `${error.message}. This device's clock says ${clockWords(parts)} ${opinion.because}, so a token may look expired`;
+    const says = `${who} refused the token while this device's clock is in doubt: it says ${clockWords(parts)}, ${opinion.because}, so the token may look expired`;
     return new AgentError(codes[at], "retry", `${says}. ${heals}`, { cause: error });
   }
   const { offsetMs } = parts.signingTime;
   if (offsetMs === 0) return error;
   parts.log.warning("clock.measured", { offMs: Math.round(offsetMs) });
-  const says = `${error.message}. This device's clock is ${lengthWords(offsetMs)} ${offsetMs > 0 ? "behind" : "ahead"} by the time of ${parts.config.provisioning.endpoint}, so tokens are signed with that time from now on`;
+  const off = `${lengthWords(offsetMs)} ${offsetMs > 0 ? "behind" : "ahead of"}`;
+  const says = `this device's clock is ${off} the time of ${parts.config.provisioning.endpoint}, and ${who} refused its token; the next one is signed with the server's time`;
   return new AgentError(codes[at], "retry", `${says}. Set the clock or mend NTP`, { cause: error });
 }
 

@@ -34,7 +34,8 @@ export function clockOpinion(facts: ClockFacts): ClockOpinion {
   const silenceMs = nowMs - Math.max(builtAtMs, storedAtMs);
   const silence =
     silenceMs < longSilenceMs ? "" : `, ${years(silenceMs)} after anything that this device knows of`;
-  if (isSynchronised === false) return { status: "doubtful", because: `and is not synchronised${silence}` };
+  if (isSynchronised === false)
+    return { status: "doubtful", because: `and it is not synchronised${silence}` };
   return silence === ""
     ? { status: "trusted", isSynchronised: false }
     : { status: "doubtful", because: silence.slice(", ".length) };

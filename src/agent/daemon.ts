@@ -65,12 +65,16 @@ async function journey(config: Config, world: DaemonWorld): Promise<never> {
   const change = new AbortController();
   const over = new AbortController();
   const signal = AbortSignal.any([world.stop, change.signal]);
-  const watching = watchReloads(config, world, change, AbortSignal.any([signal, over.signal]));
+  const untilOver = AbortSignal.any([signal, over.signal]);
+  const watching = watchReloads(config, world, change, untilOver);
+  const parts = world.wire(config);
+  const looking = parts.clockWatch.run(config.hub.keepAliveMs, untilOver);
   try {
-    return await run(world.wire(config), signal);
+    return await run(parts, signal);
   } finally {
     over.abort(new Error("the journey is over"));
     await watching;
+    await looking;
   }
 }
 

@@ -69,7 +69,10 @@ export function wire(config: Config, around: Surroundings): Parts {
     clockWatch: new ClockWatch(around.clock, (byMs) => {
       log.notice("clock.jumped", { byMs: Math.round(byMs) });
       signingTime.forget();
-      around.inputs.tell({ kind: "clock-changed", because: `the clock went ${byMs > 0 ? "forward" : "back"} by ${lengthWords(byMs)}` });
+      around.inputs.tell({
+        kind: "clock-changed",
+        because: `the clock went ${byMs > 0 ? "forward" : "back"} by ${lengthWords(byMs)}`,
+      });
     }),
     onHealth: (facts) => {
       if (facts.at === "waiting") lastError = `${facts.error.code}: ${facts.error.message}`;
