@@ -3,6 +3,7 @@ import "./platform/no-buffer-pool.ts";
 import { hostname } from "node:os";
 import manifest from "../package.json" with { type: "json" };
 import { runDaemon } from "./agent/daemon.ts";
+import { Desk } from "./agent/desk.ts";
 import { Inputs } from "./agent/inputs.ts";
 import { ReloadRequests } from "./agent/reload-requests.ts";
 import { wire } from "./agent/wire-parts.ts";
@@ -45,6 +46,7 @@ async function runAgent(sources: ConfigSources): Promise<number> {
   using watchdog = startWatchdog(serviceManager, systemClock, log);
   using tokens = new Pkcs11Tokens();
   const inputs = new Inputs(systemClock);
+  const desk = new Desk(systemClock, Math.random, log);
   log.notice("agent.started", { version, node: process.versions.node, config: sources.file });
   return await runDaemon({
     sources,
@@ -62,6 +64,7 @@ async function runAgent(sources: ConfigSources): Promise<number> {
         random: Math.random,
         log,
         inputs,
+        desk,
         serviceManager,
         watchdog,
         tokens,

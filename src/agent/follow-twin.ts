@@ -3,14 +3,16 @@ import type { Session } from "../hub/session.ts";
 import type { Identity } from "../identity/identity.ts";
 import { backoff } from "../platform/backoff.ts";
 import { AgentError } from "../platform/failure.ts";
-import { isJsonObject, mergePatch, type JsonObject } from "../platform/json.ts";
-import { diffReported } from "../report/patch.ts";
+import type { JsonObject } from "../platform/json.ts";
+import type { AgentFacts } from "../report/facts.ts";
+import { measureSize } from "../report/measure.ts";
 import { wantedReported } from "../report/patch.ts";
 import { applyDesiredPatch, parseTwin, type Desired } from "../twin/desired.ts";
 import type { Device } from "./device.ts";
 import { InputAlarm } from "./input-alarm.ts";
 import type { Parts } from "./parts.ts";
 import type { Phase } from "./phase.ts";
+import type { Told } from "./reporter.ts";
 
 /** How the credential stands behind a session. */
 export interface Standing {
@@ -44,14 +46,16 @@ export async function followTwin(following: Following, signal: AbortSignal): Pro
   const { session, device, parts, leave } = following;
   let { desired, reported } = await fetchTwin(following, signal);
   let failures = 0;
+  parts.desk.noteConnected();
   for (;;) {
     const reconciled = await device.apply(desired, signal);
     signal.throwIfAborted();
     const told = await tell(following, reconciled, reported, signal);
     reported = told.reported;
     tellHealth(following, desired, reconciled);
-    failures = told.isComplete && !reconciled.results.some(isFailed) ? 0 : failures + 1;
-    const retryInMs = failures === 0 ? Infinity : retryDelay(failures, told.retryAfterMs, parts);
+    failures = reconciled.results.some(isFailed) ? failures + 1 : 0;
+    const applyInMs = failures === 0 ? Infinity : backoff(retryLadder, failures, parts.random);
+    const retryInMs = Math.min(applyInMs, told.againInMs ?? Infinity);
     using retry = new InputAlarm(parts.inputs, retryInMs, ["apply-now"]);
     const patches = await waitForPatches(session, retry.signal, leave, signal);
     if (patches === undefined) return;
@@ -59,10 +63,6 @@ export async function followTwin(following: Following, signal: AbortSignal): Pro
     if (next === undefined) ({ desired, reported } = await fetchTwin(following, signal));
     else desired = next;
   }
-}
-
-function retryDelay(failures: number, retryAfterMs: number, { random }: Parts): number {
-  return Math.max(retryAfterMs, backoff(retryLadder, failures, random));
 }
 
 /** The patches; none when only the retry alarm rang; undefined when the session is to be left. */
@@ -111,28 +111,41 @@ async function fetchTwin(
 
 /** Reports what differs from what the hub knows. A refused report leaves the session alive. */
 async function tell(
-  { session, parts }: Following,
+  following: Following,
   reconciled: Reconciled,
   reported: JsonObject,
   signal: AbortSignal,
-): Promise<{ readonly reported: JsonObject; readonly isComplete: boolean; readonly retryAfterMs: number }> {
-  const wanted = wantedReported(reconciled, {
+): Promise<Told> {
+  const { session, parts } = following;
+  const facts = await factsOf(following);
+  return parts.desk.reporter.tell(
+    session,
+    (known, isRefused) => {
+      const ours = wantedReported(reconciled, facts);
+      const others = Object.entries(known).filter(([name]) => !Object.hasOwn(ours, name));
+      const othersBytes = measureSize(Object.fromEntries(others));
+      return wantedReported(reconciled, facts, { othersBytes, isRefused });
+    },
+    reported,
+    signal,
+  );
+}
+
+async function factsOf({ phase, parts, standing }: Following): Promise<AgentFacts> {
+  const { custody: keyCustody, certificateExpiresAtMs } = standing.identity;
+  const { assignedAtMs: provisionedAtMs, because: provisionedBecause } = phase.assignment;
+  const { connectedSinceMs } = parts.desk;
+  return {
     version: parts.version,
     phase: "online",
     ...parts.lastError(),
-  });
-  const patch = diffReported(reported, wanted);
-  if (patch === undefined) return { reported, isComplete: true, retryAfterMs: 0 };
-  try {
-    await session.report(patch, signal);
-  } catch (error) {
-    if (!(error instanceof AgentError) || session.lost.aborted || error.code === "hub/no-answer") throw error;
-    parts.log.error("report.refused", { error });
-    return { reported, isComplete: false, retryAfterMs: error.retryAfterMs ?? 0 };
-  }
-  parts.log.info("report.accepted", { properties: Object.keys(patch) });
-  const merged = mergePatch(reported, patch);
-  return { reported: isJsonObject(merged) ? merged : {}, isComplete: true, retryAfterMs: 0 };
+    ...(await parts.desk.machine()),
+    keyCustody,
+    ...(certificateExpiresAtMs !== undefined && { certificateExpiresAtMs }),
+    ...(connectedSinceMs !== undefined && { connectedSinceMs }),
+    provisionedAtMs,
+    ...(provisionedBecause !== undefined && { provisionedBecause }),
+  };
 }
 
 function tellHealth({ phase, parts, standing }: Following, desired: Desired, reconciled: Reconciled): void {

@@ -10,6 +10,7 @@ import type { Store } from "../platform/store.ts";
 import type { SigningTime } from "../platform/signing-time.ts";
 import type { Clock } from "../platform/time.ts";
 import type { StoredAssignments } from "../provisioning/assignment.ts";
+import type { Desk } from "./desk.ts";
 import type { DeviceState } from "./device.ts";
 import type { HealthFacts } from "./health.ts";
 import type { Inputs } from "./inputs.ts";
@@ -30,6 +31,8 @@ export interface Parts {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
+  /** What is known beyond this journey. */
+  readonly desk: Desk;
   /** What the rest of the house tells the journey while it waits. */
   readonly inputs: Inputs;
   /** Whether the kernel says that the wall clock is synchronised; undefined where nobody can tell. */

@@ -27,6 +27,7 @@ export async function provision(
   const assignment: Assignment = {
     ...place,
     assignedAtMs: parts.signingTime.now(),
+    because: phase.because,
     madeFrom: fingerprint(idScope, provisioning.endpoint, phase.identity),
   };
   const { hub, deviceId, substatus } = assignment;

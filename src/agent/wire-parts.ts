@@ -16,6 +16,7 @@ import type { Clock } from "../platform/time.ts";
 import { readTrustedRoots } from "../platform/trusted-roots.ts";
 import type { Watchdog } from "../platform/watchdog.ts";
 import { parseAssignments } from "../provisioning/stored-assignments.ts";
+import type { Desk } from "./desk.ts";
 import { parseDeviceState } from "./device.ts";
 import { health, type HealthFacts } from "./health.ts";
 import type { Inputs } from "./inputs.ts";
@@ -33,6 +34,7 @@ export interface Surroundings {
   readonly random: Random;
   readonly log: Log;
   readonly inputs: Inputs;
+  readonly desk: Desk;
   readonly serviceManager: ServiceManager;
   readonly watchdog: Watchdog;
   /** Logged in once in a process, whatever the configuration becomes. */
@@ -63,6 +65,7 @@ export function wire(config: Config, around: Surroundings): Parts {
     random: around.random,
     log,
     inputs: around.inputs,
+    desk: around.desk,
     isClockSynchronised,
     knownTime: () => knownTime(stateDirectory),
     signingTime,
@@ -76,6 +79,7 @@ export function wire(config: Config, around: Surroundings): Parts {
     }),
     onHealth: (facts) => {
       if (facts.at === "waiting") lastError = `${facts.error.code}: ${facts.error.message}`;
+      around.desk.noteHealth(facts);
       serviceManager.status(health(facts));
       if (!isReady) serviceManager.extendStart(startTime(facts));
     },

@@ -6,18 +6,24 @@ import type { Link } from "../mqtt/link.ts";
 export interface TwinReply {
   readonly status: number;
   readonly retryAfterMs?: number;
+  /** Of the reported properties, where this answers a patch. */
+  readonly version?: number;
   readonly body: Uint8Array;
 }
 
-/** How long a twin request may take before the session counts as broken. */
+/** How long one try of a twin request may take. */
 const answerTimeoutMs = 30_000;
+
+/** The hub acknowledges a request and forgets it at times: then it is asked once more before the session counts as broken. */
+const tries = 2;
 
 /** The twin requests under way on one link, matched with their answers by `$rid`. Dies with its session. */
 export class Requests {
   readonly #waiting = new Map<string, (reply: TwinReply) => void>();
 
   /**
-   * Publishes one request and waits for its answer.
+   * Publishes one request and waits for its answer; asks a second time after 30 s. An answer to either try will do: a twin is newer
+   * than its patches that follow, and a patch is the same twice.
    * @throws AgentError `hub/no-answer` (retry); whatever ends the link.
    */
   async ask(
@@ -26,17 +32,24 @@ export class Requests {
     body: string,
     signal: AbortSignal,
   ): Promise<TwinReply> {
-    // Never used before, also in no earlier session: the hub keeps what that one left unacknowledged and delivers it to this one.
-    const rid = randomUUID();
+    const rids: string[] = [];
     const { promise, resolve } = Promise.withResolvers<TwinReply>();
-    this.#waiting.set(rid, resolve);
     try {
-      await link.publish(topicFor(rid), body, signal);
-      const late = () =>
-        new AgentError("hub/no-answer", "retry", `the hub did not answer within ${answerTimeoutMs / 1000} s`);
-      return await within(answerTimeoutMs, late, promise, link.lost, signal);
+      for (;;) {
+        // Never used before, also in no earlier session: the hub keeps what that one left unacknowledged and delivers it to this one.
+        const rid = randomUUID();
+        rids.push(rid);
+        this.#waiting.set(rid, resolve);
+        await link.publish(topicFor(rid), body, signal);
+        try {
+          return await within(answerTimeoutMs, noAnswer, promise, link.lost, signal);
+        } catch (error) {
+          if (!(error instanceof AgentError) || error.code !== "hub/no-answer" || rids.length === tries)
+            throw error;
+        }
+      }
     } finally {
-      this.#waiting.delete(rid);
+      for (const rid of rids) this.#waiting.delete(rid);
     }
   }
 
@@ -44,4 +57,9 @@ export class Requests {
   settle(rid: string, reply: TwinReply): void {
     this.#waiting.get(rid)?.(reply);
   }
+}
+
+function noAnswer(): AgentError {
+  const message = `the hub acknowledged a twin request but did not answer it within ${answerTimeoutMs / 1000} s, ${tries} times in a row`;
+  return new AgentError("hub/no-answer", "retry", message);
 }

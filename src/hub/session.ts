@@ -30,9 +30,11 @@ export interface Session extends AsyncDisposable {
   twin(signal: AbortSignal): Promise<unknown>;
   /**
    * Merges a patch into the reported properties.
-   * @throws AgentError `hub/twin-refused` (operator), `hub/throttled`, `hub/unavailable`, `hub/no-answer` (retry).
+   * @returns their version after that, where the hub says it.
+   * @throws AgentError `hub/twin-refused` (operator: the patch is wrong, 400 or 413), `hub/twin-denied` (operator: another 4xx),
+   *   `hub/throttled`, `hub/unavailable`, `hub/no-answer` (retry).
    */
-  report(patch: JsonObject, signal: AbortSignal): Promise<void>;
+  report(patch: JsonObject, signal: AbortSignal): Promise<number | undefined>;
   /** The desired patches that came since the last call, oldest first; waits for one where there is none. */
   desiredPatches(signal: AbortSignal): Promise<readonly unknown[]>;
 }
@@ -89,6 +91,7 @@ function makeSession(link: Link, requests: Requests, inbox: Inbox): Session {
     async report(patch, signal) {
       const reply = await requests.ask(link, twinPatchTopic, JSON.stringify(patch), signal);
       if (reply.status >= 300) throw refusal("reported properties", reply);
+      return reply.version;
     },
     desiredPatches: async (signal) => inbox.take(signal, link.lost),
     async [Symbol.asyncDispose]() {

@@ -31,6 +31,8 @@ export type Incoming =
       readonly rid: string;
       readonly status: number;
       readonly retryAfterMs?: number;
+      /** Of the reported properties, in the answer to a patch. */
+      readonly version?: number;
     }
   | { readonly kind: "desired" };
 
@@ -44,7 +46,14 @@ export function readHubTopic(topic: string): Incoming | undefined {
   if (rid === null) return undefined;
   const retryAfterMs = parseRetryAfter(query.get("retry-after"));
   const after = retryAfterMs === undefined ? {} : { retryAfterMs };
-  return { kind: "response", rid, status: Number(match[1]), ...after };
+  const version = /^\d{1,15}$/.test(query.get("$version") ?? "") ? Number(query.get("$version")) : undefined;
+  return {
+    kind: "response",
+    rid,
+    status: Number(match[1]),
+    ...after,
+    ...(version !== undefined && { version }),
+  };
 }
 
 /**
@@ -96,5 +105,12 @@ export function twinRefused(
       `the hub failed the ${what} (${status}): ${says}`,
       after,
     );
-  return new AgentError("hub/twin-refused", "operator", `the hub refused the ${what} (${status}): ${says}`);
+  // Wrong in themselves, which a part of them may not be; the others say something about us or the hub.
+  const isWrong = status === 400 || status === 413;
+  return new AgentError(
+    isWrong ? "hub/twin-refused" : "hub/twin-denied",
+    "operator",
+    `the hub refused the ${what} (${status}): ${says}`,
+    after,
+  );
 }

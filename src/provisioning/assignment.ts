@@ -8,6 +8,8 @@ export interface Assignment {
   readonly deviceId: string;
   /** When DPS answered, wall clock, milliseconds since 1970. */
   readonly assignedAtMs: number;
+  /** Why DPS was asked, in words. */
+  readonly because?: string;
   /** `initialAssignment`, `deviceDataMigrated`, `deviceDataReset`, or what later services say. */
   readonly substatus?: string;
   /** What a custom allocation function returned. */

@@ -11,7 +11,7 @@ export function parseAssignments(value: Json): StoredAssignments | undefined {
 
 function parseAssignment(value: Json | undefined): Assignment | undefined {
   if (!isJsonObject(value)) return undefined;
-  const { hub, deviceId, assignedAtMs, substatus, payload } = value;
+  const { hub, deviceId, assignedAtMs, because, substatus, payload } = value;
   const madeFrom = parseFingerprint(value["madeFrom"]);
   if (typeof hub !== "string" || typeof deviceId !== "string" || typeof assignedAtMs !== "number")
     return undefined;
@@ -20,6 +20,7 @@ function parseAssignment(value: Json | undefined): Assignment | undefined {
     hub,
     deviceId,
     assignedAtMs,
+    ...(typeof because === "string" ? { because } : {}),
     ...(typeof substatus === "string" ? { substatus } : {}),
     ...(payload === undefined ? {} : { payload }),
     madeFrom,

@@ -8,14 +8,14 @@ import { plainText } from "./plain-text.ts";
  *
  * `ac` is 200 (in force), 400 (not legal) or 500 (could not be put in force); `av` the desired version it answers; `value` what is
  * in force now, left out where nobody knows.
- * @param isValueOmitted the value is too large for the hub; `ad` then says so.
+ * @param omission why the value is left out, where it is: `ad` then says so.
  * @see https://learn.microsoft.com/azure/iot/concepts-convention#writable-properties
  */
-export function acknowledge(result: PropertyResult, isValueOmitted: boolean): JsonObject {
+export function acknowledge(result: PropertyResult, omission: string | undefined): JsonObject {
   const { ac, text } = judge(result.outcome);
   const av = result.version;
   if (result.value === undefined) return { ac, av, ad: plainText(text) };
-  if (isValueOmitted) return { ac, av, ad: plainText(`value too large to be reported; ${text}`) };
+  if (omission !== undefined) return { ac, av, ad: plainText(`${omission}; ${text}`) };
   return { value: result.value, ac, av, ad: plainText(text) };
 }
 

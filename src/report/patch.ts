@@ -1,15 +1,8 @@
 import type { PropertyResult, Reconciled } from "../appliers/reconcile.ts";
 import { canonicalJson, isJsonObject, ownMember, type Json, type JsonObject } from "../platform/json.ts";
 import { acknowledge } from "./acknowledgement.ts";
+import { factEntries, type AgentFacts } from "./facts.ts";
 import { measureDepth, measureSize } from "./measure.ts";
-import { plainText } from "./plain-text.ts";
-
-/** What the agent tells about itself in its component `latebind`. */
-export interface AgentFacts {
-  readonly version: string;
-  readonly phase: string;
-  readonly lastError?: string;
-}
 
 /** Of one echoed value: the hub refuses longer strings, and the whole must fit. */
 const maxValueBytes = 4 * 1024;
@@ -17,25 +10,39 @@ const maxReportedBytes = 32 * 1024;
 /** Of objects within each other, in all reported properties. */
 const maxDepth = 10;
 
+export interface ReportLimits {
+  /** What others keep in the reported properties: it counts too. */
+  readonly othersBytes: number;
+  /** Values that the hub has refused as they are. */
+  readonly isRefused: (result: PropertyResult) => boolean;
+}
+
+const noLimits: ReportLimits = { othersBytes: 0, isRefused: () => false };
+
 /**
  * What our part of the reported properties should be: one IoT Plug and Play acknowledgement `{ value, ac, av, ad }` per property, and the
  * component `latebind` with its settings and facts. A top-level null means "must not be there"; keys not named are not ours.
  *
- * A value that is larger than 4 KiB, too deep, or would not fit into the hub's 32 KiB is not echoed.
+ * A value that is larger than 4 KiB, too deep, refused, or would not fit into the hub's 32 KiB is not echoed.
  * @see https://learn.microsoft.com/azure/iot-hub/iot-hub-devguide-device-twins#device-twin-size
  */
 export function wantedReported(
   { results, absent }: Pick<Reconciled, "results" | "absent">,
   facts: AgentFacts,
+  { othersBytes, isRefused }: ReportLimits = noLimits,
 ): JsonObject {
-  let omitted: ReadonlySet<PropertyResult> = new Set(results.filter((result) => !canBeEchoed(result)));
+  const omitted = new Map<PropertyResult, string>();
+  for (const result of results) {
+    if (!canBeEchoed(result)) omitted.set(result, "value too large to be reported");
+    else if (isRefused(result)) omitted.set(result, "value refused by the hub");
+  }
   let wanted = assemble(results, absent, facts, omitted);
   const byFallingSize = results
     .filter((result) => !omitted.has(result))
     .toSorted((a, b) => measureSize(b.value ?? null) - measureSize(a.value ?? null));
   for (const result of byFallingSize) {
-    if (measureSize(wanted) <= maxReportedBytes) break;
-    omitted = new Set([...omitted, result]);
+    if (measureSize(wanted) + othersBytes <= maxReportedBytes) break;
+    omitted.set(result, "value too large to be reported");
     wanted = assemble(results, absent, facts, omitted);
   }
   return wanted;
@@ -45,13 +52,13 @@ function assemble(
   results: readonly PropertyResult[],
   absent: Reconciled["absent"],
   facts: AgentFacts,
-  omitted: ReadonlySet<PropertyResult>,
+  omitted: ReadonlyMap<PropertyResult, string>,
 ): JsonObject {
   const settings = results.filter((result) => result.component !== undefined);
   const properties = results.filter((result) => result.component === undefined);
   const answer = (result: PropertyResult): [string, JsonObject] => [
     result.property,
-    acknowledge(result, omitted.has(result)),
+    acknowledge(result, omitted.get(result)),
   ];
   return Object.fromEntries<Json>([
     ...absent
@@ -60,18 +67,6 @@ function assemble(
     ...properties.map(answer),
     ["latebind", Object.fromEntries<Json>([...settings.map(answer), ...factEntries(facts)])],
   ]);
-}
-
-/** After the settings: an unknown setting that is called like a fact does not hide it. */
-function factEntries(facts: AgentFacts): readonly [string, Json][] {
-  const lastError: [string, Json][] =
-    facts.lastError === undefined ? [] : [["lastError", plainText(facts.lastError)]];
-  return [
-    ["__t", "c"],
-    ["version", plainText(facts.version)],
-    ["phase", plainText(facts.phase)],
-    ...lastError,
-  ];
 }
 
 /** The acknowledgement adds a level around the value, and the component another one. */

@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { Desk } from "../../src/agent/desk.ts";
 import { health, type HealthFacts } from "../../src/agent/health.ts";
 import { Inputs } from "../../src/agent/inputs.ts";
 import { run } from "../../src/agent/run.ts";
@@ -165,6 +166,7 @@ export class Gateway implements AsyncDisposable {
       random: Math.random,
       log,
       inputs: this.inputs,
+      desk: new Desk(this.#options.clock ?? systemClock, Math.random, log),
       serviceManager: this.#serviceManager(),
       watchdog: { expect: () => {}, [Symbol.dispose]: () => {} },
       tokens: this.tokens,
@@ -175,6 +177,7 @@ export class Gateway implements AsyncDisposable {
         ...parts,
         isClockSynchronised: async () => isSynchronised,
         onHealth: (facts) => {
+          parts.onHealth(facts);
           this.health.push(facts);
           this.#tell();
         },

@@ -98,7 +98,7 @@ describe("opening", () => {
 });
 
 describe("requests", () => {
-  test("at the same time get each its own answer, whatever the order", async () => {
+  test("case 56: at the same time get each its own answer and version, whatever the order", async () => {
     const waiting: { request: Request; peer: Peer }[] = [];
     await using server = await RawServer.listen(
       good,
@@ -124,28 +124,33 @@ describe("requests", () => {
       status: "rejected",
       reason: { code: "hub/twin-refused", remedy: "operator" },
     });
-    expect(accepted?.status).toBe("fulfilled");
+    // Case 56: the answer's version reaches the caller.
+    expect(accepted).toEqual({ status: "fulfilled", value: 2 });
   });
 
   test.each([
     [400, "hub/twin-refused"],
+    [404, "hub/twin-denied"],
     [429, "hub/throttled"],
     [500, "hub/unavailable"],
-  ])("refused with %i are %s and carry the hub's words; the session lives on", async (status, code) => {
-    await using server = await RawServer.listen(
-      good,
-      hub(({ rid, topic }, peer) => {
-        if (topic.includes("GET")) respond(peer, 200, rid, "{}");
-        else respond(peer, status, rid, '{"message":"the hub\'s words"}', "&retry-after=9");
-      }),
-    );
-    await using session = await open(server);
-    const error = await failureOf(session.report({ a: 1 }, never));
-    expect(error.code).toBe(code);
-    expect(error.message).toContain("the hub's words");
-    expect(session.lost.aborted).toBe(false);
-    expect(await session.twin(never)).toEqual({});
-  });
+  ])(
+    "row 55: refused with %i are %s and carry the hub's words; the session lives on",
+    async (status, code) => {
+      await using server = await RawServer.listen(
+        good,
+        hub(({ rid, topic }, peer) => {
+          if (topic.includes("GET")) respond(peer, 200, rid, "{}");
+          else respond(peer, status, rid, '{"message":"the hub\'s words"}', "&retry-after=9");
+        }),
+      );
+      await using session = await open(server);
+      const error = await failureOf(session.report({ a: 1 }, never));
+      expect(error.code).toBe(code);
+      expect(error.message).toContain("the hub's words");
+      expect(session.lost.aborted).toBe(false);
+      expect(await session.twin(never)).toEqual({});
+    },
+  );
 
   test.each(["", "no JSON", "[1", '{"message":7}'])(
     "refused with the body %j are refused all the same",
@@ -159,7 +164,7 @@ describe("requests", () => {
     },
   );
 
-  test("never bear an identifier of an earlier session, so that a late answer finds nobody", async () => {
+  test("case 53: never bear an identifier of an earlier session, so that a late answer finds nobody", async () => {
     const rids: string[] = [];
     await using server = await RawServer.listen(
       good,
@@ -177,7 +182,7 @@ describe("requests", () => {
     expect(new Set(rids).size).toBe(6);
   });
 
-  test("that wait when the line drops end with its loss", async () => {
+  test("case 53: that wait when the line drops end with its loss", async () => {
     await using server = await RawServer.listen(
       good,
       hub((_, peer) => peer.reset()),
@@ -201,6 +206,12 @@ describe("requests", () => {
   });
 });
 
+/** Waits until so many requests have come and their PUBACKs have arrived: then the wait for an answer begins. */
+async function asked(requests: readonly Request[], count: number): Promise<void> {
+  while (requests.length < count) await new Promise((resolve) => setImmediate(resolve));
+  for (let turn = 0; turn < 20; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+}
+
 describe("a hub that acknowledges but never answers", () => {
   beforeEach(() => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
@@ -209,19 +220,40 @@ describe("a hub that acknowledges but never answers", () => {
     vi.useRealTimers();
   });
 
-  test("is given up after 30 s", async () => {
-    const asked = Promise.withResolvers<undefined>();
+  test("row 56: is asked once more after 30 s, and given up after as long again", async () => {
+    const requests: Request[] = [];
     await using server = await RawServer.listen(
       good,
-      hub(() => asked.resolve(undefined)),
+      hub((request) => requests.push(request)),
     );
     const session = await open(server);
     const asking = failureOf(session.twin(never));
-    await asked.promise;
-    // PUBACK is on its way; the wait for the answer begins when it has arrived.
-    for (let turn = 0; turn < 20; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+    await asked(requests, 1);
+    vi.advanceTimersByTime(30_000);
+    await asked(requests, 2);
     vi.advanceTimersByTime(30_000);
     expect(await asking).toMatchObject({ code: "hub/no-answer", remedy: "retry" });
+    vi.useRealTimers();
+    expect(requests).toHaveLength(2);
+    expect(new Set(requests.map(({ rid }) => rid)).size).toBe(2);
+    await session[Symbol.asyncDispose]();
+  });
+
+  test("row 56: and then does, to either try, is as good as one that did at once", async () => {
+    const requests: Request[] = [];
+    await using server = await RawServer.listen(
+      good,
+      hub((request, peer) => {
+        requests.push(request);
+        if (requests.length === 2) respond(peer, 204, requests[0]?.rid ?? "", "", "&$version=8");
+      }),
+    );
+    const session = await open(server);
+    const telling = session.report({ a: 1 }, never);
+    await asked(requests, 1);
+    vi.advanceTimersByTime(30_000);
+    expect(await telling).toBe(8);
+    expect(requests.map(({ text }) => text)).toEqual(['{"a":1}', '{"a":1}']);
     vi.useRealTimers();
     await session[Symbol.asyncDispose]();
   });

@@ -38,9 +38,9 @@ describe("a CONNECT that the hub refuses", () => {
 
 describe("a twin request that the hub refuses", () => {
   test.each([
-    [300, "hub/twin-refused", "operator"],
+    [300, "hub/twin-denied", "operator"],
     [400, "hub/twin-refused", "operator"],
-    [404, "hub/twin-refused", "operator"],
+    [404, "hub/twin-denied", "operator"],
     [429, "hub/throttled", "retry"],
     [500, "hub/unavailable", "retry"],
     [503, "hub/unavailable", "retry"],
@@ -93,7 +93,7 @@ describe("topics", () => {
 
   test.each([
     ["$iothub/twin/res/200/?$rid=7", { kind: "response", rid: "7", status: 200 }],
-    ["$iothub/twin/res/204/?$rid=7&$version=12", { kind: "response", rid: "7", status: 204 }],
+    ["$iothub/twin/res/204/?$rid=7&$version=12", { kind: "response", rid: "7", status: 204, version: 12 }],
     [
       "$iothub/twin/res/429/?$rid=7&retry-after=5",
       { kind: "response", rid: "7", status: 429, retryAfterMs: 5_000 },
