@@ -15,5 +15,5 @@ const signer = join(root, "src/identity/tls-signer/tls-signer.node");
 if (existsSync(signer)) await copyFile(signer, join(root, "dist", "tls-signer.node"));
 const { size } = await stat(outfile);
 process.stdout.write(
-  `${relative(root, outfile)}: ${(size / 1000).toFixed(0)} kB from ${inputs} source files\n`,
+  `${relative(root, outfile)}: ${(size / 1000).toFixed(0)} kB from ${inputs.length} source files\n`,
 );

@@ -39,7 +39,8 @@ export async function runProgram(args: readonly string[], parts: ProgramParts): 
   }
 }
 
-function describeProgram(
+/** Every command with its options and help, as the manual and the completions of the shells are made from. */
+export function describeProgram(
   { io, version, run, device }: ProgramParts,
   finish: (code: number) => void,
 ): Command {
