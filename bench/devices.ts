@@ -1,6 +1,6 @@
 import { createHmac } from "node:crypto";
 import { existsSync } from "node:fs";
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, rm, watch, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { bundleFile } from "../packaging/bundle-file.ts";
@@ -56,7 +56,19 @@ export class Workshop implements AsyncDisposable {
     await bundle("publish-lengths", "lengths-control.cjs", false);
     await writeFile(join(folder, "ca.pem"), cloud.caPem);
     await mkdir(join(folder, "sites"));
+    await mkdir(join(folder, "cache"));
     return new Workshop(cloud, folder);
+  }
+
+  /** Where the agent keeps compiled code from start to start, as systemd's CacheDirectory. */
+  get cacheDirectory(): string {
+    return join(this.#folder, "cache");
+  }
+
+  /** Lets the agent live until it has kept its code, as it does once after each update. */
+  async keepCode(device: BenchDevice): Promise<void> {
+    await using agent = device.play("agent");
+    await Promise.race([appearsIn(this.cacheDirectory, "code-"), agent.said("never said")]);
   }
 
   async make(deviceId: string): Promise<BenchDevice> {
@@ -68,7 +80,7 @@ export class Workshop implements AsyncDisposable {
     for (const level of ["notice", "info"]) {
       await writeFile(join(folder, `${level}.toml`), this.#configuration(deviceId, level));
     }
-    const agent = join(import.meta.dirname, "..", "dist", "latebind.cjs");
+    const agent = join(import.meta.dirname, "..", "dist", "quick-start.cjs");
     const environment = this.#environment(deviceId, key);
     return {
       deviceId,
@@ -77,6 +89,7 @@ export class Workshop implements AsyncDisposable {
         player === "agent"
           ? new Contestant([agent, "run", "--config", join(folder, `${level}.toml`)], {
               STATE_DIRECTORY: stateDirectory,
+              CACHE_DIRECTORY: this.cacheDirectory,
             })
           : new Contestant([join(this.#folder, `${player}.cjs`)], environment),
       publishLengths: (player) =>
@@ -114,6 +127,12 @@ format = "json"
       MQTT_PASSWORD: token(`${hubHost}/devices/${deviceId}`, key),
     };
   }
+}
+
+/** Resolves when a file of this kind is whole: it is renamed into place. */
+async function appearsIn(folder: string, start: string): Promise<void> {
+  for await (const { filename } of watch(folder))
+    if (filename?.includes("-node") === true && filename.startsWith(start)) return;
 }
 
 function token(resource: string, key: string): string {

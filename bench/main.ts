@@ -21,6 +21,7 @@ const measure = async (what: string, measured: Promise<readonly Row[]>) => {
   rows.push(...(await measured));
 };
 await measure("cold starts", measureColdStart(devices));
+await workshop.keepCode(device);
 await measure("warm starts", measureStartUp(cloud, device));
 await measure("changes", measurePatches(cloud, device));
 await measure("payload lengths", measurePayloadLengths(device));

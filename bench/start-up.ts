@@ -5,7 +5,7 @@ import { median } from "./statistics.ts";
 import type { Row } from "./table.ts";
 
 const runs = 15;
-const allowedFactor = 1.3;
+const allowedFactor = 1.15;
 
 interface Start {
   readonly twinMs: number;

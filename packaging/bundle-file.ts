@@ -1,4 +1,6 @@
 import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { build } from "esbuild";
 import { leaveOut } from "./left-out.ts";
@@ -32,7 +34,8 @@ export async function bundleFile(
     minifyWhitespace: true,
     // A crash prints the line it happened in.
     lineLimit: 160,
-    supported: { using: true },
+    // Without import(), which code that V8 compiled earlier cannot do: require says the same of Node's own modules.
+    supported: { using: true, "dynamic-import": false },
     // Native parts are found beside the file that asks for them; CommonJS has another word for that.
     define: { "import.meta.url": "bundleUrl", builtIntoBundleAtMs: String(builtAtMs()) },
     banner: { js: '"use strict";const bundleUrl=require("node:url").pathToFileURL(__filename).href;' },
@@ -56,4 +59,22 @@ function builtAtMs(): number {
   const fromGit: { readonly stdout: string | null } = spawnSync("git", git, { encoding: "utf8" });
   const seconds = process.env["SOURCE_DATE_EPOCH"] ?? fromGit.stdout ?? "";
   return seconds.trim() === "" ? Date.now() : Number(seconds) * 1000;
+}
+
+/** Makes what starts the bundle `program`, and no other, with the code of an earlier start. They belong into one folder. */
+export async function bundleQuickStart(program: string, outfile: string): Promise<void> {
+  const digest = createHash("sha256")
+    .update(await readFile(program))
+    .digest("hex");
+  await build({
+    entryPoints: [join(import.meta.dirname, "quick-start.ts")],
+    outfile,
+    bundle: true,
+    platform: "node",
+    target: "node24",
+    format: "cjs",
+    banner: { js: '"use strict";' },
+    define: { bundleDigest: JSON.stringify(digest) },
+    logLevel: "warning",
+  });
 }
