@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { bundleFile } from "../bundle-file.ts";
+import { bundleFile, bundleQuickStart } from "../bundle-file.ts";
 import type { DebianPackage } from "./archive.ts";
 import { bundledPackages } from "./bundled-packages.ts";
 import { debianChangelog } from "./changelog.ts";
@@ -31,10 +31,13 @@ export async function agentPackage(release: Release): Promise<DebianPackage> {
   const tree = new Tree(join(work, "latebind"));
   const bundle = join(work, "bundle", "latebind.cjs");
   const { inputs } = await bundleFile(join(root, "src/main.ts"), bundle);
+  const quickStart = join(work, "bundle", "quick-start.cjs");
+  await bundleQuickStart(bundle, quickStart);
   const native = nativeParts(release);
   neededSymbols(target, [native.signer, native.pkcs11]);
 
   tree.copy(bundle, `${place}/latebind.cjs`);
+  tree.copy(quickStart, `${place}/quick-start.cjs`);
   tree.copy(native.signer, `${place}/tls-signer.node`);
   const pkcs11js = join(root, "node_modules/pkcs11js");
   for (const file of ["index.js", "package.json"])

@@ -68,7 +68,7 @@ if [ "$1" = purge ]; then
     [ ! -x /usr/bin/deb-systemd-helper ] || deb-systemd-helper purge "$unit" >/dev/null || true
   done
   # What the administrator put into /etc/latebind stays, and so do keys in a TPM or token; the user stays, because files may be its.
-  rm -rf /var/lib/latebind /var/lib/latebind-apply
+  rm -rf /var/lib/latebind /var/lib/latebind-apply /var/cache/latebind
 fi
 if [ -d /run/systemd/system ]; then
   systemctl --system daemon-reload >/dev/null || true
