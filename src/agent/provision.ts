@@ -45,21 +45,22 @@ async function ask(
 ): Promise<Assigned> {
   const { idScope, provisioning } = parts.config;
   const { registrationId } = identity;
-  const { endpoint, port, apiVersion, payload } = provisioning;
+  const { endpoint, port, transport: over, webSocketPort, apiVersion, payload } = provisioning;
   await using open = await parts.openIdentity(signal);
   const resource = dpsResource(idScope, registrationId);
   const expiresAtMs = parts.signingTime.now() + tokenLifetimeMs;
   const proof = await prove(open.credential, { resource, expiresAtMs, keyName: dpsKeyName }, signal);
   const userAgent = `latebind/${parts.version}`;
   const to = { endpoint, port, registrationId, payload, trustedRoots: await parts.trustedRoots(), ...proof };
-  if (provisioning.transport === "https") {
+  if (over === "https") {
     // Loads Node's HTTP client, which a device on MQTT never needs.
     const { overHttps } = await import("../provisioning/over-https.ts");
     const transport = overHttps({ ...to, idScope, apiVersion, userAgent });
     return await register(transport, parts.clock, signal);
   }
   const username = dpsUsername(idScope, registrationId, apiVersion, userAgent);
-  await using transport = await openOverMqtt(parts.openLink, { ...to, username }, signal);
+  const overMqtt = { ...to, username, transport: over, webSocketPort };
+  await using transport = await openOverMqtt(parts.openLink, overMqtt, signal);
   return await register(transport, parts.clock, signal);
 }
 

@@ -152,14 +152,15 @@ async function connect(
   parts: Parts,
   signal: AbortSignal,
 ): Promise<{ readonly session: Session; readonly identity: Identity }> {
-  const { port, apiVersion, keepAliveMs } = parts.config.hub;
+  const { port, transport, webSocketPort, apiVersion, keepAliveMs } = parts.config.hub;
   const { hub, deviceId } = phase.assignment;
   await using open = await parts.openIdentity(signal);
   assertSameIdentity(phase, parts, open.identity);
   const username = hubUsername(hub, deviceId, apiVersion, `latebind/${parts.version}`);
   const proof = await proveToHub(open.credential, phase, parts, signal);
   const trustedRoots = await parts.trustedRoots();
-  const to = { hub, port, trustedRoots, deviceId, username, keepAliveMs, ...proof };
+  const way = { port, transport, webSocketPort, keepAliveMs };
+  const to = { hub, ...way, trustedRoots, deviceId, username, ...proof };
   return { session: await openSession(parts.openLink, to, signal), identity: open.identity };
 }
 

@@ -43,14 +43,18 @@ export interface KeyFile {
 interface ProvisioningConfig {
   /** Host name without scheme or port. */
   readonly endpoint: string;
-  readonly transport: "mqtt" | "https";
+  readonly transport: "mqtt" | "websocket" | "https";
+  /** For MQTT over TLS, and for HTTPS. */
   readonly port: number;
+  readonly webSocketPort: number;
   readonly apiVersion: string;
   /** Sent along with each registration, for a custom allocation function. */
   readonly payload?: Json;
 }
 
 interface HubConfig {
+  readonly transport: "mqtt" | "websocket";
+  readonly webSocketPort: number;
   readonly port: number;
   readonly apiVersion: string;
   readonly keepAliveMs: number;

@@ -60,7 +60,7 @@ export async function loadConfig(sources: ConfigSources): Promise<LoadedConfig> 
 }
 
 /** @see https://learn.microsoft.com/azure/iot/iot-mqtt-connect-to-iot-dps */
-const dpsPorts = { mqtt: 8883, https: 443 } as const;
+const dpsPorts = { mqtt: 8883, websocket: 8883, https: 443 } as const;
 
 function assemble(values: ValidConfig, sources: ConfigSources): Config {
   const { provisioning, hub, tls, log, apply } = values;
@@ -73,10 +73,13 @@ function assemble(values: ValidConfig, sources: ConfigSources): Config {
       endpoint: provisioning.endpoint,
       transport: provisioning.transport,
       port: provisioning.port ?? dpsPorts[provisioning.transport],
+      webSocketPort: provisioning.websocket_port,
       apiVersion: provisioning.api_version,
       ...(provisioning.payload !== undefined && { payload: provisioning.payload }),
     },
     hub: {
+      transport: hub.transport,
+      webSocketPort: hub.websocket_port,
       port: hub.port,
       apiVersion: hub.api_version,
       keepAliveMs: hub.keep_alive,

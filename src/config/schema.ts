@@ -27,13 +27,17 @@ const provisioning = v.object({
       explain: explain.explainEndpoint,
     },
   ),
-  transport: documented(v.exactOptional(v.picklist(["mqtt", "https"]), "mqtt"), {
-    help: "How to speak with the provisioning service: over MQTT, or over HTTPS where a firewall lets nothing else pass.",
-    expected: "mqtt or https",
+  transport: documented(v.exactOptional(v.picklist(["mqtt", "websocket", "https"]), "mqtt"), {
+    help: "How to speak with the provisioning service: MQTT, MQTT over WebSocket, or HTTPS. The last two are for firewalls that let only port 443 pass.",
+    expected: "mqtt, websocket or https",
+  }),
+  websocket_port: documented(v.exactOptional(port(), 443), {
+    ...portDoc,
+    help: "Port of the provisioning service for MQTT over WebSocket.",
   }),
   port: documented(v.exactOptional(port()), {
     ...portDoc,
-    help: "Port of the provisioning service. Without it, 8883 for mqtt and 443 for https.",
+    help: "Port of the provisioning service for mqtt and https. Without it, 8883 for mqtt and 443 for https.",
     fix: "change it, or delete the line to get 8883 for mqtt and 443 for https",
     example: "8883",
   }),
@@ -51,6 +55,14 @@ const provisioning = v.object({
 });
 
 const hub = v.object({
+  transport: documented(v.exactOptional(v.picklist(["mqtt", "websocket"]), "mqtt"), {
+    help: "How to speak with the IoT Hub: MQTT, or MQTT over WebSocket where a firewall lets only port 443 pass.",
+    expected: "mqtt or websocket",
+  }),
+  websocket_port: documented(v.exactOptional(port(), 443), {
+    ...portDoc,
+    help: "Port of the IoT Hub for MQTT over WebSocket.",
+  }),
   port: documented(v.exactOptional(port(), 8883), {
     ...portDoc,
     help: "Port of the IoT Hub for MQTT over TLS.",

@@ -2,7 +2,7 @@ import { untilAborted } from "../platform/abort.ts";
 import { AgentError } from "../platform/failure.ts";
 import { parseJson } from "../platform/json.ts";
 import type { JsonObject } from "../platform/json.ts";
-import type { Link, LinkProof, OpenLink } from "../mqtt/link.ts";
+import type { Link, LinkProof, OpenLink, Transport } from "../mqtt/link.ts";
 import { Requests, type TwinReply } from "./requests.ts";
 import {
   connectRefused,
@@ -11,11 +11,16 @@ import {
   twinGetTopic,
   twinPatchTopic,
   twinRefused,
+  webSocketPath,
 } from "./wire.ts";
 
 export interface HubConnection extends LinkProof {
   readonly hub: string;
   readonly port: number;
+  /** MQTT over TLS at `port` where not told. */
+  readonly transport?: Transport;
+  /** For MQTT over WebSocket; 443 where not told. */
+  readonly webSocketPort?: number;
   readonly trustedRoots: string;
   readonly deviceId: string;
   readonly username: string;
@@ -40,6 +45,7 @@ export interface Session extends AsyncDisposable {
 }
 
 const connectTimeoutMs = 30_000;
+const webSocketPort = 443;
 
 /**
  * Connects to the hub and subscribes to the twin.
@@ -57,6 +63,7 @@ export async function openSession(
     {
       ...to,
       host: to.hub,
+      webSocket: { port: to.webSocketPort ?? webSocketPort, path: webSocketPath },
       clientId: to.deviceId,
       // A clean session would drop what the hub queued for us.
       cleanSession: false,

@@ -1,6 +1,9 @@
 import { AgentError } from "../platform/failure.ts";
 import { parseRetryAfter } from "../platform/retry-after.ts";
 
+/** Where a hub listens for MQTT over WebSocket. */
+export const webSocketPath = "/$iothub/websocket";
+
 /** Granted on every connection; a hub allows only documented filters. */
 export const twinFilters: readonly string[] = [
   "$iothub/twin/res/#",

@@ -3,11 +3,17 @@ import { connectCodes } from "./connect-codes.ts";
 import type { LinkOptions } from "./link.ts";
 
 /** How a failure names the server of a link. */
-export function failedPeer({ host, port, clientCertificate }: LinkOptions): FailedPeer {
+export function failedPeer(options: LinkOptions): FailedPeer {
+  const { host, clientCertificate } = options;
   return {
     codes: connectCodes,
     host,
-    port,
+    port: portOf(options),
     ...(clientCertificate !== undefined && { key: clientCertificate.key }),
   };
+}
+
+/** The port that is connected to. */
+export function portOf({ transport, port, webSocket }: LinkOptions): number {
+  return transport === "websocket" && webSocket !== undefined ? webSocket.port : port;
 }

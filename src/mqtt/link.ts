@@ -1,10 +1,18 @@
 import type { ClientCertificate } from "../identity/identity.ts";
 import type { Secret } from "../platform/secret.ts";
 
+/** `mqtt` is MQTT over TLS, `websocket` is MQTT over WebSocket over TLS. */
+export type Transport = "auto" | "mqtt" | "websocket";
+
 export interface LinkOptions {
   /** Host name or address, without scheme; also the name that the server's certificate must bear. */
   readonly host: string;
+  /** For MQTT over TLS. */
   readonly port: number;
+  /** Over what to speak MQTT. `auto` leaves that to whoever opens the link, and is `mqtt` where nobody knows better. */
+  readonly transport?: Transport;
+  /** Where MQTT over WebSocket is listened for (RFC 6455): only a server that has this can be asked for it. */
+  readonly webSocket?: { readonly port: number; readonly path: string };
   /** PEM roots to trust, and no others. */
   readonly trustedRoots: string;
   readonly clientId: string;
@@ -47,7 +55,7 @@ export type ConnectResult =
 
 /**
  * @throws AgentError `mqtt/name-not-found`, `mqtt/unreachable`, `mqtt/connect-timeout`, `mqtt/tls-failed`,
- *   `mqtt/tls-intercepted`, `mqtt/closed-early`, `mqtt/not-mqtt` (all retry), `mqtt/tls-untrusted`, `mqtt/tls-wrong-name`,
+ *   `mqtt/tls-intercepted`, `mqtt/closed-early`, `mqtt/not-mqtt`, `mqtt/websocket-refused` (all retry), `mqtt/tls-untrusted`, `mqtt/tls-wrong-name`,
  *   `mqtt/tls-validity`, `mqtt/tls-incompatible`, `mqtt/certificate-refused` (operator); what the client's key failed with.
  */
 export type OpenLink = (options: LinkOptions, signal: AbortSignal) => Promise<ConnectResult>;

@@ -1,12 +1,14 @@
 // Only the client: the package's front door loads its WebSocket, proxy and browser parts too.
 import mqttClient from "mqtt/lib/client";
 import type { IClientOptions, MqttClient as Client } from "mqtt";
+import type { Duplex } from "node:stream";
 import type { TLSSocket } from "node:tls";
 import { untilAborted, within } from "../platform/abort.ts";
+import type { FailedPeer } from "../platform/connect-failure.ts";
 import { AgentError } from "../platform/failure.ts";
 import { openSecureSocket } from "../platform/secure-socket.ts";
 import type { ConnectResult, Link, LinkOptions } from "./link.ts";
-import { failedPeer } from "./failed-peer.ts";
+import { failedPeer, portOf } from "./failed-peer.ts";
 import { watchLine } from "./watch-line.ts";
 
 const { default: MqttClient } = mqttClient;
@@ -26,7 +28,7 @@ export async function openMqttLink(options: LinkOptions, signal: AbortSignal): P
     new AgentError(
       "mqtt/connect-timeout",
       "retry",
-      `${options.host}:${options.port} did not answer within ${options.connectTimeoutMs / 1000} s`,
+      `${options.host}:${portOf(options)} did not answer within ${options.connectTimeoutMs / 1000} s`,
     );
   const giveUp = new AbortController();
   const attempt = connect(options, giveUp.signal);
@@ -50,16 +52,32 @@ async function closeLate(attempt: Promise<ConnectResult>): Promise<void> {
 }
 
 async function connect(options: LinkOptions, signal: AbortSignal): Promise<ConnectResult> {
-  const socket = await openSecureSocket(options, failedPeer(options), signal);
-  return connectOver(socket, options, signal);
+  const peer = failedPeer(options);
+  const socket = await openSecureSocket({ ...options, port: peer.port }, peer, signal);
+  const stream = await openStream(socket, options, peer, signal);
+  return connectOver({ socket, stream }, options, signal);
+}
+
+/** The connection itself, or a WebSocket over it. A request for a WebSocket never becomes anything else. */
+async function openStream(
+  socket: TLSSocket,
+  { transport, webSocket }: LinkOptions,
+  peer: FailedPeer,
+  signal: AbortSignal,
+): Promise<Duplex> {
+  if (transport !== "websocket") return socket;
+  if (webSocket === undefined) throw new TypeError("a WebSocket needs a port and a path");
+  // Node's HTTP client and the WebSocket package are nothing that MQTT over TLS needs.
+  const { openWebSocket } = await import("./web-socket.ts");
+  return openWebSocket(socket, webSocket.path, peer, signal);
 }
 
 async function connectOver(
-  socket: TLSSocket,
+  { socket, stream }: { readonly socket: TLSSocket; readonly stream: Duplex },
   options: LinkOptions,
   signal: AbortSignal,
 ): Promise<ConnectResult> {
-  const client = new MqttClient(() => socket, clientOptions(options));
+  const client = new MqttClient(() => stream, clientOptions(options));
   client.on("message", (topic: string, payload: Uint8Array) => {
     options.onMessage(topic, payload);
   });

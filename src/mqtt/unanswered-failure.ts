@@ -13,7 +13,8 @@ export function unansweredFailure(error: Error | undefined, peer: FailedPeer): A
     const message = `${where} closed the connection before it answered CONNECT`;
     return new AgentError("mqtt/closed-early", "retry", message, options);
   }
-  if (code === "") {
+  // ws names what is no WebSocket frame.
+  if (code === "" || code.startsWith("WS_ERR_")) {
     const message = `${where} does not speak MQTT. Check the endpoint and the port`;
     return new AgentError("mqtt/not-mqtt", "retry", message, options);
   }

@@ -63,11 +63,12 @@ function ended(error: Error | undefined, { host, port }: FailedPeer, stallMs: nu
 function startKeepAlive(
   client: Client,
   socket: TLSSocket,
-  { host, port, keepAliveMs }: LinkOptions,
+  options: LinkOptions,
   giveUp: (reason: AgentError) => void,
 ): KeepAlive {
+  const { host, port } = failedPeer(options);
   const keepAlive = new KeepAlive({
-    keepAliveMs,
+    keepAliveMs: options.keepAliveMs,
     clock: systemClock,
     ping: () => {
       client.sendPing();

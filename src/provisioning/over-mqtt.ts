@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { within } from "../platform/abort.ts";
 import { AgentError } from "../platform/failure.ts";
-import type { Link, LinkProof, OpenLink } from "../mqtt/link.ts";
+import type { Link, LinkProof, OpenLink, Transport } from "../mqtt/link.ts";
 import type { RegistrationTransport } from "./register.ts";
 import {
   pollTopic,
@@ -9,12 +9,17 @@ import {
   registerBody,
   registerTopic,
   responseFilter,
+  webSocketPath,
   type Reply,
 } from "./wire.ts";
 
 export interface DpsConnection extends LinkProof {
   readonly endpoint: string;
   readonly port: number;
+  /** MQTT over TLS at `port` where not told. */
+  readonly transport?: Transport;
+  /** For MQTT over WebSocket; 443 where not told. */
+  readonly webSocketPort?: number;
   readonly trustedRoots: string;
   readonly registrationId: string;
   readonly username: string;
@@ -22,6 +27,7 @@ export interface DpsConnection extends LinkProof {
 }
 
 const connectTimeoutMs = 30_000;
+const webSocketPort = 443;
 const keepAliveMs = 60_000;
 const answerTimeoutMs = 30_000;
 
@@ -40,6 +46,7 @@ export async function openOverMqtt(
     {
       ...to,
       host: to.endpoint,
+      webSocket: { port: to.webSocketPort ?? webSocketPort, path: webSocketPath },
       clientId: to.registrationId,
       cleanSession: true,
       keepAliveMs,

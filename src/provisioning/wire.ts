@@ -23,6 +23,9 @@ type Answer =
   | { readonly status: "assigning"; readonly operationId: string; readonly pollAfterMs: number }
   | { readonly status: "operation-unknown" };
 
+/** Where DPS listens for MQTT over WebSocket. */
+export const webSocketPath = "/$iothub/websocket";
+
 /** The only filter that DPS grants. */
 export const responseFilter = "$dps/registrations/res/#";
 

@@ -44,6 +44,7 @@ const rows = (["RSA-2048", "P-256"] as const).flatMap((kind) =>
   individualOrGroup.flatMap((how) => [
     { kind, how, transport: "mqtt" } as const,
     { kind, how, transport: "https" } as const,
+    { kind, how, transport: "websocket" } as const,
   ]),
 );
 
@@ -58,7 +59,7 @@ describe.each(["TLSv1.2", "TLSv1.3"] as const)("over %s", (version) => {
   });
 
   test.concurrent.each([...rows, { kind: "P-384", how: "individual", transport: "mqtt" } as const])(
-    "a device with a $kind key and an $how enrollment makes its whole way, with DPS over $transport",
+    "a device with a $kind key and an $how enrollment makes its whole way over $transport",
     async ({ kind, how, transport }) => {
       await using cloud = await startCloud({ pollAfterSeconds: 0, assigningAnswers: 0 });
       expect(await negotiated(cloud)).toBe(version);
@@ -66,7 +67,9 @@ describe.each(["TLSv1.2", "TLSv1.3"] as const)("over %s", (version) => {
       const credential = await line.issue(id, { kind });
       enroll(cloud, how, id, credential);
       const overHttps = transport === "https";
-      await using gateway = new Gateway(cloud, { registrationId: id, credential, overHttps });
+      const overWebSocket = transport === "websocket";
+      await using gateway = new Gateway(cloud, { registrationId: id, credential, overHttps, overWebSocket });
+      if (overWebSocket) closePort8883(cloud);
 
       await gateway.start();
       await gateway.connected();
@@ -85,10 +88,16 @@ describe.each(["TLSv1.2", "TLSv1.3"] as const)("over %s", (version) => {
       await gateway.until(() => gateway.lastHealth.includes(`connected to ${host}`), "it moved", 20_000);
       expect(registrations(cloud)).toBe(2);
       expect(cloud.levers.twin("production", id).reported.properties["site"]).toMatchObject({ ac: 200 });
-      expect(wordsWithDps(cloud)).toBe(transport);
+      expect(wordsWithDps(cloud)).toBe(transport === "https" ? "https" : "mqtt");
     },
   );
 });
+
+/** What is left is WebSocket. */
+function closePort8883(cloud: Cloud): void {
+  const isThere = { at: "connection", port: 8883 } as const;
+  cloud.faults.add({ when: isThere, do: { act: "drop", how: "reset" }, times: "always" });
+}
 
 /** The TLS version that a client gets here which takes any. */
 async function negotiated({ dps, caPem }: Cloud): Promise<string | null> {

@@ -23,6 +23,8 @@ interface GatewayOptions {
   readonly uris?: { readonly key: string; readonly certificate?: string };
   /** Speak with DPS over HTTPS. */
   readonly overHttps?: boolean;
+  /** Speak MQTT with DPS and the hub over WebSocket. */
+  readonly overWebSocket?: boolean;
   readonly idScope?: string;
   readonly clock?: Clock;
   readonly isClockSynchronised?: boolean;
@@ -116,6 +118,12 @@ export class Gateway implements AsyncDisposable {
     ];
   }
 
+  #webSocketLines(port: number): readonly string[] {
+    return this.#options.overWebSocket === true
+      ? [`transport = "websocket"`, `websocket_port = ${port}`]
+      : [];
+  }
+
   writeConfig({ idScope }: { readonly idScope?: string }): void {
     const lines = [
       `id_scope = "${idScope ?? this.#options.idScope ?? this.#cloud.idScope}"`,
@@ -125,7 +133,9 @@ export class Gateway implements AsyncDisposable {
       ...(this.#options.overHttps === true
         ? [`transport = "https"`, `port = ${this.#cloud.dps.httpsPort}`]
         : []),
+      ...this.#webSocketLines(this.#cloud.dps.httpsPort),
       `[hub]`,
+      ...this.#webSocketLines(this.#cloud.hub("test").httpsPort),
       `refusal_retry = "1s"`,
       `[tls]`,
       `trust_bundle = "${join(this.folder, "etc", "ca.pem")}"`,

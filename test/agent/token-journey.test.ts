@@ -40,7 +40,7 @@ interface Row {
   readonly kind: "HMAC" | "RSA-2048" | "P-256" | "P-384";
   readonly how: "individual" | "group";
   readonly version: "TLSv1.2" | "TLSv1.3";
-  readonly transport: "MQTT" | "HTTPS";
+  readonly transport: "MQTT" | "HTTPS" | "WebSocket";
   /** Where the certificate is. */
   readonly place: "token" | "file" | "none";
 }
@@ -56,13 +56,18 @@ const rows: readonly Row[] = (["HMAC", "RSA-2048", "P-256"] as const).flatMap((k
 const more: readonly Row[] = [
   { kind: "P-384", how: "individual", version: "TLSv1.3", transport: "HTTPS", place: "token" },
   { kind: "RSA-2048", how: "group", version: "TLSv1.3", transport: "HTTPS", place: "file" },
+  { kind: "HMAC", how: "individual", version: "TLSv1.3", transport: "WebSocket", place: "none" },
+  { kind: "P-256", how: "individual", version: "TLSv1.2", transport: "WebSocket", place: "file" },
+  { kind: "P-256", how: "group", version: "TLSv1.3", transport: "WebSocket", place: "token" },
+  { kind: "RSA-2048", how: "group", version: "TLSv1.2", transport: "WebSocket", place: "token" },
 ];
 
 /** Makes the key, puts it into the token, enrols the device, and sets the machine up. */
 async function install(cloud: Cloud, row: Row): Promise<Gateway> {
   const id = `gw-${randomBytes(4).toString("hex")}`;
   const key = hsm.uri("object=device");
-  const options = { registrationId: id, overHttps: row.transport === "HTTPS", clock: hurried };
+  const over = { overHttps: row.transport === "HTTPS", overWebSocket: row.transport === "WebSocket" };
+  const options = { registrationId: id, ...over, clock: hurried };
   if (row.kind === "HMAC") {
     enrollKey(cloud, row.how, id);
     return new Gateway(cloud, { ...options, uris: { key } });
@@ -111,7 +116,7 @@ function registrations(cloud: Cloud): number {
 }
 
 test.each([...rows, ...more])(
-  "with a $kind key in a token, certificate: $place, and an $how enrollment a device makes its whole way over $version, with DPS over $transport",
+  "with a $kind key in a token, certificate: $place, and an $how enrollment a device makes its whole way over $version and $transport",
   async (row) => {
     // For the cloud's sockets as well as for the agent's.
     tls.DEFAULT_MAX_VERSION = row.version;
