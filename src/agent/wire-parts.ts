@@ -1,6 +1,7 @@
 import { createAgentSettings } from "../appliers/agent-settings.ts";
 import type { Appliers } from "../appliers/applier.ts";
-import { createFileApplier } from "../appliers/file.ts";
+import { createApplier } from "../appliers/create-applier.ts";
+import { handlerFolders } from "../appliers/handler.ts";
 import type { Config } from "../config/config.ts";
 import type { Pkcs11Tokens } from "../identity/pkcs11/tokens.ts";
 import type { OpenLink } from "../mqtt/link.ts";
@@ -100,7 +101,7 @@ function startTime(facts: HealthFacts): number {
 
 function createAppliers(config: Config, log: Log): Appliers {
   return {
-    properties: new Map(config.apply.map((rule) => [rule.property, createFileApplier(rule)])),
+    properties: new Map(config.apply.map((rule) => [rule.property, createApplier(rule, { handlerFolders })])),
     components: new Map([
       [
         "latebind",

@@ -1,5 +1,5 @@
 import { logLevels, type LogLevel } from "../platform/log.ts";
-import type { Applier } from "./applier.ts";
+import type { Applier, Step } from "./applier.ts";
 
 /** What the component `latebind` can change in the running agent. */
 export interface AgentSettings {
@@ -17,22 +17,22 @@ export function createAgentSettings(settings: AgentSettings): ReadonlyMap<string
   return new Map([["logLevel", createLogLevelApplier(settings)]]);
 }
 
-function createLogLevelApplier(settings: AgentSettings): Applier<LogLevel, LogLevel> {
+function createLogLevelApplier(settings: AgentSettings): Applier<LogLevel, Step & { level: LogLevel }> {
   let current: LogLevel | undefined;
   return {
     fingerprint: "agent-settings/log-level",
     isDurable: false,
-    parse(value) {
+    async parse(value) {
       const level = logLevels.find((known) => known === value);
       return level === undefined
         ? { status: "rejected", problems: [`logLevel: expected one of ${logLevels.join(", ")}`] }
         : { status: "parsed", value: level };
     },
-    plan: (level) => [level],
-    async execute(levels, signal) {
+    plan: (level) => [{ says: `log from ${level} on`, level }],
+    async execute(steps, signal) {
       signal.throwIfAborted();
       const before = current;
-      for (const level of levels) {
+      for (const { level } of steps) {
         // Set even when it looks the same: a reload of the configuration may have changed it meanwhile.
         settings.setLogLevel(level);
         current = level;

@@ -8,7 +8,7 @@ export type Outcome =
   | { readonly status: "applied"; readonly changed: readonly string[] }
   /** The value is not legal; nothing was touched. */
   | { readonly status: "rejected"; readonly problems: readonly string[] }
-  /** The value is legal but could not be put in force. `changed` names what had been touched before it broke. */
+  /** The value is legal but could not be put in force. `changed` names what is different since, and was not put back. */
   | {
       readonly status: "failed";
       readonly code: string;
@@ -16,30 +16,43 @@ export type Outcome =
       readonly changed?: readonly string[];
     };
 
-type Parsed<Value> =
+export type Parsed<Value> =
   | { readonly status: "parsed"; readonly value: Value }
   | { readonly status: "rejected"; readonly problems: readonly string[] };
+
+/** Plain data. `says` is for a person, in the imperative: `write /etc/site.toml`. */
+export interface Step {
+  readonly says: string;
+}
+
+/** What is known beside the value. */
+export interface Circumstances {
+  /** The desired version that is answered. */
+  readonly version: number;
+  /** The value in force so far; absent where nobody knows. */
+  readonly previous?: Json;
+}
 
 /**
  * Puts the value of one desired property in force: parse, plan, execute.
  *
- * Paths, commands and names come from the local config that made the applier, never from the value. The shape of `Value` and
- * `Step` is the applier's own business; a step is plain data.
+ * Paths, commands and names come from the local config that made the applier, never from the value. The shape of `Value` is the
+ * applier's own business, and so is what its steps hold beside `says`.
  */
-export interface Applier<Value = unknown, Step = unknown> {
+export interface Applier<Value = unknown, S extends Step = Step> {
   /** Changes with the local rule behind the applier, so that a changed rule applies an unchanged value again. */
   readonly fingerprint: string;
   /** Whether what was applied outlives the process. If not, it is applied again at every chance: it must be cheap. */
   readonly isDurable: boolean;
-  /** Pure. The typed value, or all problems, each with its path. */
-  parse(value: Json): Parsed<Value>;
+  /** Touches nothing. The typed value, or all problems, each with its path. */
+  parse(value: Json): Promise<Parsed<Value>>;
   /** Pure. What has to be done, in order. */
-  plan(value: Value): readonly Step[];
+  plan(value: Value, circumstances: Circumstances): readonly S[];
   /**
    * Does the steps. Called twice with the same steps it ends in the same state. Trouble is an outcome;
    * @throws only when the signal is aborted.
    */
-  execute(steps: readonly Step[], signal: AbortSignal): Promise<Outcome>;
+  execute(steps: readonly S[], signal: AbortSignal): Promise<Outcome>;
   /** Called when desired no longer has the property. Without it what was applied stays as it is. */
   withdraw?(signal: AbortSignal): Promise<void>;
 }

@@ -1,93 +1,104 @@
+import type { FileRule } from "../config/config.ts";
 import { AgentError } from "../platform/failure.ts";
-import { canonicalJson, type Json } from "../platform/json.ts";
+import { canonicalJson } from "../platform/json.ts";
 import { runCommand } from "../platform/run-command.ts";
-import type { Applier, Outcome } from "./applier.ts";
-import { checkFormat, renderFormat, type FileFormat } from "./file-format.ts";
-import { writeTarget } from "./write-target.ts";
+import type { Applier, Outcome, Step } from "./applier.ts";
+import { renderFile } from "./format/render-file.ts";
+import { putBack, readTarget, writeTarget, type Failed, type Found } from "./write-target.ts";
 
-/** How one desired property becomes one file. Everything here comes from the local configuration. */
-export interface FileRule {
-  readonly property: string;
-  /** Absolute path. The folder must exist. */
-  readonly file: string;
-  readonly format: FileFormat;
-  /** Permission bits, for example `0o640`. */
-  readonly mode: number;
-  /** Names or numbers; the running user where absent. */
-  readonly owner?: { readonly user: string; readonly group?: string };
-  /** Absolute path and arguments, run without a shell after a change. */
-  readonly command?: readonly [string, ...string[]];
-  /** For the command. */
-  readonly timeoutMs: number;
-}
+type FileStep = Step &
+  (
+    | { readonly do: "write"; readonly content: string }
+    | { readonly do: "run"; readonly command: readonly [string, ...string[]] }
+  );
 
-type FileStep =
-  | { readonly do: "write"; readonly rule: FileRule; readonly value: Json }
-  | { readonly do: "run"; readonly rule: FileRule; readonly command: readonly [string, ...string[]] };
-
-type Failed = Extract<Outcome, { status: "failed" }>;
-type StepResult = { readonly status: "done"; readonly changed: readonly string[] } | Failed;
+/** Of what is kept while a command decides. Larger files are not put back. */
+const maxKeptBytes = 1024 * 1024;
 
 /**
  * Writes a property to a file, atomically, and runs a command afterwards.
  *
  * A file that has the content, mode and owner already is not written. The command runs whenever the value is new to the agent's
  * memory, even if the file looks right: a kill between write and command must not lose the command. When the command fails,
- * so has the property, and both are tried again. When desired no longer has the property, the file stays as it is.
+ * the file becomes what it was, the command runs once more for that, and the property has failed; both are tried again later.
+ * When desired no longer has the property, the file stays as it is.
  *
  * Failures by code: `appliers/command-failed`, those of `runCommand` and of `writeTarget`.
  */
 export function createFileApplier(rule: FileRule): Applier {
-  const applier: Applier<Json, FileStep> = {
+  const applier: Applier<string, FileStep> = {
     fingerprint: canonicalJson({
       file: rule.file,
       format: rule.format,
+      template: rule.template?.text ?? null,
       mode: rule.mode,
       owner: rule.owner === undefined ? null : [rule.owner.user, rule.owner.group ?? null],
       command: rule.command ?? null,
     }),
     isDurable: true,
-    parse(value) {
-      const problems = checkFormat(rule.format, rule.property, value);
-      return problems.length > 0 ? { status: "rejected", problems } : { status: "parsed", value };
-    },
-    plan: (value) => [
-      { do: "write", rule, value },
-      ...(rule.command === undefined ? [] : [{ do: "run", rule, command: rule.command } as const]),
+    parse: async (value) => renderFile(rule, rule.property, value),
+    plan: (content) => [
+      { do: "write", says: `write ${rule.file} as ${rule.format}, mode ${octal(rule.mode)}`, content },
+      ...(rule.command === undefined
+        ? []
+        : [{ do: "run", says: `run ${rule.command.join(" ")}`, command: rule.command } as const]),
     ],
-    execute,
+    execute: async (steps, signal) => execute(rule, steps, signal),
   };
   return applier;
 }
 
-async function execute(steps: readonly FileStep[], signal: AbortSignal): Promise<Outcome> {
+async function execute(rule: FileRule, steps: readonly FileStep[], signal: AbortSignal): Promise<Outcome> {
   const changed: string[] = [];
+  let before: Found | undefined;
   for (const step of steps) {
     signal.throwIfAborted();
-    const result = await executeStep(step, signal);
-    if (result.status === "failed") return { ...result, changed };
-    changed.push(...result.changed);
+    switch (step.do) {
+      case "write": {
+        const read = rule.command === undefined ? undefined : await readTarget(rule, maxKeptBytes);
+        if (read?.status === "failed") return { ...read, changed };
+        const written = await writeTarget(rule, step.content);
+        if (written.status === "failed") return { ...written, changed };
+        if (written.status === "same") break;
+        before = read?.found;
+        changed.push(rule.file);
+        break;
+      }
+      case "run": {
+        const failure = await run(step.command, rule.timeoutMs, signal);
+        if (failure !== undefined)
+          return { ...failure, changed: await undo(rule, before, step.command, signal) };
+        changed.push(`ran ${step.command[0]}`);
+        break;
+      }
+    }
   }
   return changed.length === 0 ? { status: "unchanged" } : { status: "applied", changed };
 }
 
-async function executeStep(step: FileStep, signal: AbortSignal): Promise<StepResult> {
-  switch (step.do) {
-    case "write":
-      return writeTarget(step.rule, await renderFormat(step.rule.format, step.value));
-    case "run":
-      return run(step.command, step.rule.timeoutMs, signal);
-  }
+/** @returns what is still different from before the write. */
+async function undo(
+  rule: FileRule,
+  before: Found | undefined,
+  command: readonly [string, ...string[]],
+  signal: AbortSignal,
+): Promise<readonly string[]> {
+  if (before === undefined) return [];
+  const isKept = before.kind === "missing" || before.content !== undefined;
+  if (!isKept || (await putBack(rule, before)).status === "failed") return [rule.file];
+  if (before.kind === "missing") return [];
+  const failure = await run(command, rule.timeoutMs, signal);
+  return failure === undefined ? [] : [`${command[0]} failed for the previous file too`];
 }
 
 async function run(
   [file, ...args]: readonly [string, ...string[]],
   timeoutMs: number,
   signal: AbortSignal,
-): Promise<StepResult> {
+): Promise<Failed | undefined> {
   try {
     const result = await runCommand({ file, args, timeoutMs, maxOutputBytes: 64 * 1024 }, signal);
-    if (result.exitCode === 0) return { status: "done", changed: [`ran ${file}`] };
+    if (result.exitCode === 0) return undefined;
     const detail = result.lastStderrLine === "" ? "" : `: ${result.lastStderrLine}`;
     const message = `${file} exited with ${result.exitCode}${detail}`;
     return { status: "failed", code: "appliers/command-failed", message };
@@ -95,4 +106,8 @@ async function run(
     if (signal.aborted || !(error instanceof AgentError)) throw error;
     return { status: "failed", code: error.code, message: error.message };
   }
+}
+
+function octal(mode: number): string {
+  return mode.toString(8).padStart(4, "0");
 }

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { canonicalJson, type Json } from "../platform/json.ts";
 import type { Desired } from "../twin/desired.ts";
-import type { Applier, Appliers, Outcome } from "./applier.ts";
+import type { Applier, Appliers, Circumstances, Outcome } from "./applier.ts";
 import type { Remembered, RememberedProperty } from "./remembered.ts";
 import { findTargets, type PropertyName } from "./targets.ts";
 
@@ -120,23 +120,29 @@ async function settle(
     const isSameAsLast = known?.digest === digest && isSuccess(known.outcome);
     return attempt(wish, isSameAsLast ? known.outcome : { status: "unchanged" }, before, false);
   }
-  const parsed = applier.parse(value);
+  const circumstances = { version: wish.version, ...(before !== undefined && { previous: before.value }) };
+  const parsed = await applier.parse(value);
   if (parsed.status === "rejected") {
-    if (!applier.isDurable && before !== undefined) await putBack(applier, before, signal);
+    if (!applier.isDurable && before !== undefined) await putBack(applier, before, circumstances, signal);
     return attempt(wish, parsed, before, true);
   }
   // Without a value in force it is tried again at the next start anyway.
   if (applier.isDurable && known?.inForce !== undefined)
     await begin(attempt(wish, interrupted, undefined, true).remembered);
-  const outcome = await executeUnlessAborted(applier, parsed.value, signal);
+  const outcome = await executeUnlessAborted(applier, parsed.value, circumstances, signal);
   if (outcome === undefined) return undefined;
   return attempt(wish, outcome, inForceAfter(outcome, wish, before), true);
 }
 
 /** The last good value stays in force beside a bad one: also after a restart, which a value that is not durable does not survive. */
-async function putBack(applier: Applier, inForce: InForce, signal: AbortSignal): Promise<void> {
-  const parsed = applier.parse(inForce.value);
-  if (parsed.status === "parsed") await executeUnlessAborted(applier, parsed.value, signal);
+async function putBack(
+  applier: Applier,
+  inForce: InForce,
+  circumstances: Circumstances,
+  signal: AbortSignal,
+): Promise<void> {
+  const parsed = await applier.parse(inForce.value);
+  if (parsed.status === "parsed") await executeUnlessAborted(applier, parsed.value, circumstances, signal);
 }
 
 const interrupted: Outcome = {
@@ -148,10 +154,11 @@ const interrupted: Outcome = {
 async function executeUnlessAborted(
   applier: Applier,
   value: unknown,
+  circumstances: Circumstances,
   signal: AbortSignal,
 ): Promise<Outcome | undefined> {
   try {
-    return await applier.execute(applier.plan(value), signal);
+    return await applier.execute(applier.plan(value, circumstances), signal);
   } catch (error) {
     if (signal.aborted) return undefined;
     throw error;

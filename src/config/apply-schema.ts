@@ -3,6 +3,8 @@ import * as explain from "./explain.ts";
 import { documented } from "./key-doc.ts";
 import { absolutePath, duration } from "./value-schemas.ts";
 
+const fileFormats = ["json", "toml", "yaml", "env", "ini", "text"] as const;
+
 /** One `[[apply]]` table. Paths, commands and names come from here and never from the twin. */
 export const applyRule = documented(
   v.object({
@@ -15,17 +17,29 @@ export const applyRule = documented(
       explain: explain.explainProperty,
       missing: 'add the line property = "NAME" with the name of the desired property',
     }),
-    file: documented(absolutePath(), {
-      help: "The file that gets the property's value, written atomically and only when it changes. Its folder must exist and the agent must be allowed to write there.",
+    file: documented(v.exactOptional(absolutePath()), {
+      help: "The file that gets the property's value, written atomically and only when it changes. Its folder must exist, no part of its path may be a symbolic link, and the agent must be allowed to write there.",
       expected: "an absolute path",
       fix: "write the whole path of the file",
       example: '"/etc/my-app/network.json"',
       explain: explain.explainPath,
-      missing: 'add the line file = "/PATH" with the file to write',
     }),
-    format: documented(v.exactOptional(v.picklist(["json", "toml", "env"]), "json"), {
-      help: "How the value is written: json, toml (the value must be an object) or env (NAME=value lines, the value must be a flat object).",
-      expected: "one of json, toml, env",
+    handler: documented(v.exactOptional(v.pipe(v.string(), v.regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/))), {
+      help: "In place of file: the program that puts the value in force, by its name in /etc/latebind/handlers or else in /usr/lib/latebind/handlers. It belongs to root, and nobody else may write it.",
+      expected: "a file name of up to 64 letters, digits and . _ -",
+      fix: "write the name alone, without its folder",
+      alternative: '"network"',
+    }),
+    format: documented(v.exactOptional(v.picklist(fileFormats), "json"), {
+      help: "How the value is written: json, toml or yaml as they are; env (NAME=value lines, the value must be a flat object); ini (an object of sections); text (the value must be a text, written as it is).",
+      expected: `one of ${fileFormats.join(", ")}`,
+    }),
+    template: documented(v.exactOptional(absolutePath()), {
+      help: "In place of format: a local file in which {{a.b}} stands for the member b of the member a of the value (mustache, without HTML escapes).",
+      expected: "the absolute path of a file",
+      fix: "write the whole path of the template",
+      alternative: '"/usr/share/my-app/network.conf.mustache"',
+      explain: explain.explainPath,
     }),
     mode: documented(
       v.exactOptional(
@@ -75,7 +89,7 @@ export const applyRule = documented(
       explain: explain.explainDuration,
     }),
   }),
-  { help: "One desired property and the file it becomes." },
+  { help: "One desired property and what it becomes." },
 );
 
 /** The rules of twin keys: at most 1 KB of UTF-8, no control characters, no dot, `$` or space. */

@@ -1,3 +1,4 @@
+import { rulePaths } from "./check-rules.ts";
 import { quote } from "./describe-value.ts";
 import { keyOf } from "./key-path.ts";
 import { formatPlace } from "./merge.ts";
@@ -15,19 +16,19 @@ export function checkTargets(tree: Tree, ownDirectories: readonly string[]): rea
     ...repeated(textsAt(tree, paths, "file"), "file"),
     ...textsAt(tree, paths, "file").flatMap(({ text, at }) => {
       const owner = ownDirectories.find((directory) => isWithin(text, directory));
-      return owner === undefined ? [] : [{ ...at, ...agentsOwn(text, owner) }];
+      if (owner !== undefined) return [{ ...at, ...agentsOwn(text, owner) }];
+      const kernel = kernelDirectories.find((directory) => isWithin(text, directory));
+      return kernel === undefined ? [] : [{ ...at, ...kernelsOwn(text, kernel) }];
     }),
   ];
 }
 
+/** A file there is a switch of the kernel or a device: replacing it atomically is not what it takes. */
+const kernelDirectories = ["/proc", "/sys", "/dev"];
+
 interface WrittenText {
   readonly text: string;
   readonly at: Place & { readonly key: string };
-}
-
-function rulePaths(tree: Tree): readonly TreePath[] {
-  const list = treeAt(tree, ["apply"]);
-  return list?.kind === "list" ? list.items.map((_, index) => ["apply", index]) : [];
 }
 
 function textsAt(tree: Tree, rules: readonly TreePath[], name: string): readonly WrittenText[] {
@@ -64,6 +65,13 @@ function agentsOwn(path: string, directory: string): Pick<Problem, "message" | "
   return {
     message: `expected a file outside the agent's own ${directory}, found ${quote(path)}`,
     fix: "choose a file in the folder of the program that reads it",
+  };
+}
+
+function kernelsOwn(path: string, directory: string): Pick<Problem, "message" | "fix"> {
+  return {
+    message: `expected a file on a disk, found ${quote(path)}`,
+    fix: `have a handler write what is in ${directory}`,
   };
 }
 

@@ -68,16 +68,39 @@ interface TlsConfig {
   readonly trustBundle: string;
 }
 
-/** One `[[apply]]` table: the desired property, the file it becomes, and what to run after a change. */
-export interface ApplyRule {
+/** One `[[apply]]` table: the desired property and what it becomes on this device. */
+export type ApplyRule = FileRule | HandlerRule;
+
+interface SharedRule {
   readonly property: string;
+  /** Of the command or the handler. */
+  readonly timeoutMs: number;
+}
+
+/** The property becomes a file. */
+export interface FileRule extends SharedRule {
+  readonly kind: "file";
   readonly file: string;
-  readonly format: "json" | "toml" | "env";
+  readonly format: "json" | "toml" | "yaml" | "env" | "ini" | "text" | "template";
+  /** For the format `template`. */
+  readonly template?: LocalFile;
   /** Permission bits, for example `0o640`. */
   readonly mode: number;
   /** Names or numbers as written; the running user where absent. */
   readonly owner?: { readonly user: string; readonly group?: string };
-  /** The first element is an absolute path; no shell is involved. */
+  /** Run after a change. The first element is an absolute path; no shell is involved. */
   readonly command?: readonly [string, ...string[]];
-  readonly timeoutMs: number;
+}
+
+/** A local program puts the property in force. */
+export interface HandlerRule extends SharedRule {
+  readonly kind: "handler";
+  /** Its file name in one of the folders for handlers. */
+  readonly handler: string;
+}
+
+/** A file beside the configuration, as it was when the configuration was read. */
+export interface LocalFile {
+  readonly path: string;
+  readonly text: string;
 }

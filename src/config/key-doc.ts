@@ -8,6 +8,8 @@ export interface KeyDoc {
   readonly expected?: string;
   /** A value as it is written in TOML, for keys without a default. */
   readonly example?: string;
+  /** The same, for a key that takes the place of another one that the template shows. */
+  readonly alternative?: string;
   /** Completes "Fix: …", for a value that is wrong in no particular way. Keys with a default need none. */
   readonly fix?: string;
   /** Completes "Fix: …" where a mandatory key is missing. */

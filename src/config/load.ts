@@ -1,9 +1,11 @@
 import { dirname, join } from "node:path";
-import type { ApplyRule, Config, KeyFile, KeyLocation } from "./config.ts";
+import type { ApplyRule, Config, KeyFile, KeyLocation, LocalFile } from "./config.ts";
+import { checkRules } from "./check-rules.ts";
 import { checkTargets } from "./check-targets.ts";
 import { docOf } from "./key-doc.ts";
 import { placeAt } from "./key-path.ts";
 import type { KeyUri } from "./key-uri.ts";
+import { readLocalFiles } from "./local-files.ts";
 import { mergeTrees } from "./merge.ts";
 import type { Problem } from "./problem.ts";
 import { readSources } from "./read-sources.ts";
@@ -45,24 +47,31 @@ export async function loadConfig(sources: ConfigSources): Promise<LoadedConfig> 
   const merged = mergeTrees([first, ...later]);
   const checked = validate(merged.tree);
   const ownDirectories = ["/etc/latebind", dirname(sources.file), sources.stateDirectory];
+  const local = await readLocalFiles(merged.tree);
   const problems = [
     ...unread,
     // What seems to be missing may stand in the file that could not be read.
     ...checked.problems.filter(({ line }) => unread.length === 0 || line !== undefined),
     ...merged.problems,
+    ...checkRules(merged.tree),
     ...checkTargets(merged.tree, ownDirectories),
+    ...local.problems,
   ];
   if (checked.values === undefined || problems.length > 0) {
     return { status: "invalid", problems: inOrder(problems, files), files, warnings };
   }
-  const config = assemble(checked.values, sources);
+  const config = assemble(checked.values, sources, local.files);
   return { status: "valid", config, files, warnings: [...warnings, ...warnOfExample(config, merged.tree)] };
 }
 
 /** @see https://learn.microsoft.com/azure/iot/iot-mqtt-connect-to-iot-dps */
 const dpsPorts = { mqtt: 8883, websocket: 8883, https: 443 } as const;
 
-function assemble(values: ValidConfig, sources: ConfigSources): Config {
+function assemble(
+  values: ValidConfig,
+  sources: ConfigSources,
+  files: ReadonlyMap<string, LocalFile>,
+): Config {
   const { provisioning, hub, tls, log, apply } = values;
   return {
     idScope: values.id_scope,
@@ -88,12 +97,26 @@ function assemble(values: ValidConfig, sources: ConfigSources): Config {
     },
     tls: { trustBundle: tls.trust_bundle },
     log: { level: log.level },
-    apply: apply.map(toApplyRule),
+    apply: apply.map((rule) => toApplyRule(rule, files)),
   };
 }
 
-function toApplyRule({ timeout, ...rule }: ValidConfig["apply"][number]): ApplyRule {
-  return { ...rule, timeoutMs: timeout };
+/** Which of `file` and `handler` there is, `checkRules` made sure. */
+function toApplyRule(
+  { timeout, ...rule }: ValidConfig["apply"][number],
+  files: ReadonlyMap<string, LocalFile>,
+): ApplyRule {
+  const { property, file, handler, format, template, ...more } = rule;
+  const shared = { property, timeoutMs: timeout };
+  const text = template === undefined ? undefined : files.get(template);
+  if (handler !== undefined) return { ...shared, kind: "handler", handler };
+  return {
+    ...shared,
+    ...more,
+    kind: "file",
+    file: file ?? "",
+    ...(text === undefined ? { format } : { format: "template", template: text }),
+  };
 }
 
 function keyLocation(uri: KeyUri, sources: ConfigSources): KeyLocation {

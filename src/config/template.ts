@@ -10,7 +10,8 @@ const introduction = `latebind configuration, read from /etc/latebind/config.tom
 [[apply]] tables add up. Check a change with: latebind config check
 
 Only id_scope has to be set. To change another setting, delete the # in front
-of it. Durations are whole numbers with units d, h, m and s: "90s", "1h30m".`;
+of it; one with ## takes the place of a setting above it. Durations are whole
+numbers with units d, h, m and s: "90s", "1h30m".`;
 
 /**
  * The commented configuration file that documents every setting: what it is for, what is expected, its default. It is made
@@ -40,7 +41,7 @@ function tableBlocks(name: string, schema: GenericSchema): readonly string[] {
 }
 
 function keyBlock(name: string, schema: GenericSchema): string {
-  const { help, expected, example } = docOf(schema);
+  const { help, expected, example, alternative } = docOf(schema);
   const standard = defaultOf(schema);
   const kind =
     schema.type === "exact_optional"
@@ -50,8 +51,8 @@ function keyBlock(name: string, schema: GenericSchema): string {
       : "mandatory";
   const words = `${wrap(help)}\n${wrap(`Value (${kind}): ${expected}.`)}`;
   // The one line that makes a configuration is in force; everything else waits for its `#` to go.
-  const mark = name === "id_scope" ? "" : "#";
-  return `${comment(words)}\n${mark}${name} = ${standard ?? example}`;
+  const mark = name === "id_scope" ? "" : alternative === undefined ? "#" : "##";
+  return `${comment(words)}\n${mark}${name} = ${standard ?? example ?? alternative}`;
 }
 
 function isKey(schema: GenericSchema): boolean {

@@ -24,7 +24,7 @@ export async function writeFileAtomically(
   // A fixed name, so that what a SIGKILL left behind goes with the next write. Removed first and opened with O_EXCL: whatever
   // somebody else laid there is not followed.
   const temporary = join(dirname(path), `.${basename(path)}.latebind-tmp`);
-  await unlinkIfPresent(temporary);
+  await removeIfPresent(temporary);
   try {
     const handle = await open(temporary, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o600);
     try {
@@ -34,13 +34,14 @@ export async function writeFileAtomically(
     }
     await rename(temporary, path);
   } catch (error) {
-    await unlinkIfPresent(temporary);
+    await removeIfPresent(temporary);
     throw error;
   }
   await syncDirectory(dirname(path));
 }
 
-async function unlinkIfPresent(path: string): Promise<void> {
+/** Removes a file; nothing happens where there is none. */
+export async function removeIfPresent(path: string): Promise<void> {
   try {
     await unlink(path);
   } catch (error) {

@@ -27,8 +27,8 @@ describe("the log level", () => {
     };
   });
 
-  test("a bad one is answered with the known ones", () => {
-    expect(createLevel().create().parse("verbose")).toEqual({
+  test("a bad one is answered with the known ones", async () => {
+    expect(await createLevel().create().parse("verbose")).toEqual({
       status: "rejected",
       problems: ["logLevel: expected one of error, warning, notice, info, debug"],
     });

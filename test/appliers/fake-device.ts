@@ -1,8 +1,10 @@
-import type { Applier, Outcome } from "../../src/appliers/applier.ts";
+import type { Applier, Outcome, Step } from "../../src/appliers/applier.ts";
 import { isJsonObject, type Json } from "../../src/platform/json.ts";
 
 /** What the next execution does. `killed` stands for a process that dies half-way. */
 export type Fate = "works" | "breaks-before" | "breaks-half-way" | "killed";
+
+type FakeStep = Step & { readonly value: Json };
 
 /** A device with one place per property, and appliers for it. A value has two halves, so that it can be left half applied. */
 export class FakeDevice {
@@ -14,15 +16,15 @@ export class FakeDevice {
   createApplier(
     property: string,
     options: { fingerprint?: string; isDurable?: boolean } = {},
-  ): Applier<Json, Json> {
+  ): Applier<Json, FakeStep> {
     return {
       fingerprint: options.fingerprint ?? property,
       isDurable: options.isDurable ?? true,
-      parse: (value) =>
+      parse: async (value) =>
         isJsonObject(value)
           ? { status: "rejected", problems: [`${property}: no objects`] }
           : { status: "parsed", value },
-      plan: (value) => [value],
+      plan: (value) => [{ says: `set ${property}`, value }],
       execute: async (steps, signal) => this.#execute(property, steps, signal),
       withdraw: async () => {
         this.withdrawn.push(property);
@@ -30,9 +32,10 @@ export class FakeDevice {
     };
   }
 
-  async #execute(property: string, [value = null]: readonly Json[], signal: AbortSignal): Promise<Outcome> {
+  async #execute(property: string, steps: readonly FakeStep[], signal: AbortSignal): Promise<Outcome> {
     signal.throwIfAborted();
     this.executions.push(property);
+    const value = steps[0]?.value ?? null;
     const fate = this.fates.get(property) ?? "works";
     this.fates.delete(property);
     const before = this.state.get(property);

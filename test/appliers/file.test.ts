@@ -14,8 +14,9 @@ import { tmpdir, userInfo } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { Outcome } from "../../src/appliers/applier.ts";
-import { createFileApplier, type FileRule } from "../../src/appliers/file.ts";
-import { apply, describeApplierContract, plan } from "../contract/applier.ts";
+import { createFileApplier } from "../../src/appliers/file.ts";
+import type { FileRule } from "../../src/config/config.ts";
+import { apply, plan } from "../contract/applier.ts";
 
 let folder: string;
 
@@ -29,6 +30,7 @@ afterEach(async () => {
 function rule(more: Partial<FileRule> = {}): FileRule {
   return {
     property: "site",
+    kind: "file",
     file: join(folder, "site.json"),
     format: "json",
     mode: 0o640,
@@ -45,46 +47,21 @@ async function read(name = "site.json"): Promise<string> {
   return readFile(join(folder, name), "utf8");
 }
 
-async function observe(): Promise<unknown> {
-  const entries = await readdir(folder);
-  return Promise.all(
-    entries.map(async (name) => [name, await read(name), (await stat(join(folder, name))).mode]),
-  );
-}
-
 function messageOf(outcome: Outcome): string {
   if (outcome.status !== "failed") throw new Error(`it is ${outcome.status}`);
   return outcome.message;
 }
 
-const legal = [{ a: 1 }, { a: 2, b: "x" }] as const;
-
-describe("a JSON file", () => {
-  describeApplierContract(async () => ({
-    create: () => createFileApplier(rule()),
-    legal,
-    illegal: [],
-    observe,
-  }));
-});
-describe("a TOML file", () => {
-  describeApplierContract(async () => ({
-    create: () => createFileApplier(rule({ format: "toml" })),
-    legal,
-    illegal: [1, "x", [], { a: [null] }],
-    observe,
-  }));
-});
-describe("an environment file with a command", () => {
-  describeApplierContract(async () => ({
-    create: () => createFileApplier(rule({ format: "env", command: ["/bin/true"] })),
-    legal,
-    illegal: [1, "x", [], { a: {} }, { "a b": 1 }],
-    observe,
-  }));
-});
-
 describe("a target that is not ours to replace", () => {
+  test("a symbolic link anywhere in its folder's path is refused, and where it leads is told", async () => {
+    await mkdir(join(folder, "real"));
+    await symlink(join(folder, "real"), join(folder, "alias"));
+    const outcome = await apply(createFileApplier(rule({ file: join(folder, "alias", "site.json") })), 1);
+    expect(outcome).toMatchObject({ status: "failed", code: "appliers/target-refused", changed: [] });
+    expect(messageOf(outcome)).toContain(`it leads to ${folder}/real`);
+    expect(await readdir(join(folder, "real"))).toEqual([]);
+  });
+
   test("a symbolic link is refused, and what it points to stays", async () => {
     await writeFile(join(folder, "target"), "precious");
     await symlink(join(folder, "target"), join(folder, "site.json"));
@@ -219,23 +196,51 @@ describe("the command", () => {
     expect(await readdir(folder)).toEqual([]);
   });
 
-  test("that fails makes the property fail, with exit code and last line, though the file is written", async () => {
+  test("that fails makes the property fail, with exit code and last line, and a file that was not there is not there", async () => {
     const outcome = await apply(createFileApplier(rule({ command: sh("echo port in use >&2; exit 3") })), 1);
     expect(outcome).toEqual({
       status: "failed",
       code: "appliers/command-failed",
       message: "/bin/sh exited with 3: port in use",
-      changed: [join(folder, "site.json")],
+      changed: [],
     });
+    expect(await readdir(folder)).toEqual([]);
   });
 
-  test("is run again by the next try, though the file is right by then", async () => {
+  test("that refuses the new file gets the old one back, content and mode, and runs once more for it", async () => {
+    const file = join(folder, "site.json");
+    await writeFile(file, "old\n", { mode: 0o604 });
+    await chmod(file, 0o604);
+    const command = sh(`cat ${file} >> ${join(folder, "log")}; grep -q old ${file}`);
+    const outcome = await apply(createFileApplier(rule({ command })), "new");
+    expect(outcome).toMatchObject({ status: "failed", code: "appliers/command-failed", changed: [] });
+    expect([await read(), await read("log")]).toEqual(["old\n", '"new"\nold\n']);
+    expect((await stat(file)).mode & 0o7777).toBe(0o604);
+  });
+
+  test("that fails with the old file too is told as a change", async () => {
+    await writeFile(join(folder, "site.json"), "old\n");
+    const outcome = await apply(createFileApplier(rule({ command: ["/bin/false"] })), "new");
+    expect(outcome).toMatchObject({ changed: ["/bin/false failed for the previous file too"] });
+    expect(await read()).toBe("old\n");
+  });
+
+  test("is run again by the next try", async () => {
     const command = sh(`test -e ${join(folder, "mended")} && echo ran >> ${join(folder, "log")}`);
     const applier = createFileApplier(rule({ command }));
     expect(await apply(applier, 1)).toMatchObject({ status: "failed" });
     await writeFile(join(folder, "mended"), "");
-    expect(await apply(applier, 1)).toEqual({ status: "applied", changed: ["ran /bin/sh"] });
+    expect(await apply(applier, 1)).toEqual({
+      status: "applied",
+      changed: [join(folder, "site.json"), "ran /bin/sh"],
+    });
     expect(await read("log")).toBe("ran\n");
+  });
+
+  test("runs after a kill between write and command, though the file is right by then", async () => {
+    await apply(createFileApplier(rule()), 1);
+    const outcome = await apply(createFileApplier(rule({ command: ["/bin/true"] })), 1);
+    expect(outcome).toEqual({ status: "applied", changed: ["ran /bin/true"] });
   });
 
   test.each([
@@ -244,13 +249,13 @@ describe("the command", () => {
     ["is killed", sh("kill -KILL $$"), "platform/command-killed"],
   ])("that %s makes the property fail", async (_, command, code) => {
     const outcome = await apply(createFileApplier(rule({ command, timeoutMs: 200 })), 1);
-    expect(outcome).toMatchObject({ status: "failed", code, changed: [join(folder, "site.json")] });
+    expect(outcome).toMatchObject({ status: "failed", code, changed: [] });
   });
 
   test("is ended when the signal is aborted, and the reason is thrown", async () => {
     const controller = new AbortController();
     const applier = createFileApplier(rule({ command: sh("exec sleep 60") }));
-    const work = applier.execute(plan(applier, 1), controller.signal);
+    const work = applier.execute(await plan(applier, 1), controller.signal);
     await expect.poll(() => readdir(folder)).toEqual(["site.json"]);
     controller.abort(new Error("stop"));
     await expect(work).rejects.toThrow("was stopped");
@@ -262,6 +267,8 @@ test("every part of the rule that shapes the device is in the fingerprint", () =
     {},
     { file: "/etc/other" },
     { format: "toml" },
+    { format: "template", template: { path: "/t", text: "a" } },
+    { format: "template", template: { path: "/t", text: "b" } },
     { mode: 0o600 },
     { owner: { user: "root" } },
     { owner: { user: "root", group: "root" } },

@@ -147,6 +147,7 @@ describe("a legal configuration", () => {
       apply: [
         {
           property: "network",
+          kind: "file",
           file: "/opt/network.env",
           format: "env",
           mode: 0o640,
@@ -156,6 +157,7 @@ describe("a legal configuration", () => {
         },
         {
           property: "größe",
+          kind: "file",
           file: "/etc/latebind-app/size.json",
           format: "json",
           mode: 0o644,

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import type { Applier, Outcome } from "../../src/appliers/applier.ts";
+import type { Applier, Circumstances, Outcome, Step } from "../../src/appliers/applier.ts";
 import { isJson, type Json } from "../../src/platform/json.ts";
 
 export interface ApplierSpecimen {
@@ -20,7 +20,7 @@ export function describeApplierContract(prepare: () => Promise<ApplierSpecimen>)
     const specimen = await prepare();
     const before = await specimen.observe();
     for (const value of specimen.illegal) {
-      const parsed = specimen.create().parse(value);
+      const parsed = await specimen.create().parse(value);
       expect([value, parsed.status]).toEqual([value, "rejected"]);
       expect(parsed).toHaveProperty("problems.0");
     }
@@ -30,8 +30,9 @@ export function describeApplierContract(prepare: () => Promise<ApplierSpecimen>)
   test("contract: parse and plan touch nothing, and steps are plain data", async () => {
     const specimen = await prepare();
     const before = await specimen.observe();
-    const steps = plan(specimen.create(), specimen.legal[0]);
+    const steps = await plan(specimen.create(), specimen.legal[0]);
     expect(steps.length).toBeGreaterThan(0);
+    expect(steps.filter(({ says }) => says === "")).toEqual([]);
     expect(isJson(JSON.parse(JSON.stringify(steps)))).toBe(true);
     expect(await specimen.observe()).toEqual(before);
   });
@@ -70,7 +71,7 @@ export function describeApplierContract(prepare: () => Promise<ApplierSpecimen>)
     const before = await specimen.observe();
     const applier = specimen.create();
     const reason = new Error("stop");
-    const steps = plan(applier, specimen.legal[0]);
+    const steps = await plan(applier, specimen.legal[0]);
     await expect(applier.execute(steps, AbortSignal.abort(reason))).rejects.toBe(reason);
     expect(await specimen.observe()).toEqual(before);
   });
@@ -81,12 +82,20 @@ export function describeApplierContract(prepare: () => Promise<ApplierSpecimen>)
   });
 }
 
-export function plan(applier: Applier, value: Json): readonly unknown[] {
-  const parsed = applier.parse(value);
+export async function plan(
+  applier: Applier,
+  value: Json,
+  circumstances: Circumstances = { version: 1 },
+): Promise<readonly Step[]> {
+  const parsed = await applier.parse(value);
   if (parsed.status === "rejected") throw new Error(parsed.problems.join("; "));
-  return applier.plan(parsed.value);
+  return applier.plan(parsed.value, circumstances);
 }
 
-export async function apply(applier: Applier, value: Json): Promise<Outcome> {
-  return applier.execute(plan(applier, value), never);
+export async function apply(
+  applier: Applier,
+  value: Json,
+  circumstances: Circumstances = { version: 1 },
+): Promise<Outcome> {
+  return applier.execute(await plan(applier, value, circumstances), never);
 }
