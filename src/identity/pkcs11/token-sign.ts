@@ -1,5 +1,6 @@
 import type { Mechanism } from "pkcs11js";
 import { AgentError } from "../../platform/failure.ts";
+import { digestInfo } from "../tls-signer/digest-info.ts";
 import type { Hash, KeyShape, SignRequest } from "../tls-signer/sign-request.ts";
 import { cryptokiFailure, describeCryptokiError, rawCodeOf } from "./cryptoki-failure.ts";
 import { describeToken } from "./find-token.ts";
@@ -29,7 +30,7 @@ export function tokenSign(
       // FIPS 186-5 6.4.1 step 2: a longer digest is cut to the bits of the order. Not every token does that itself.
       return sign(session, key, { mechanism: pk.CKM_ECDSA }, request.digest.subarray(0, width), 2 * width);
     case "rsa-pkcs1": {
-      const info = Buffer.concat([digestInfo[request.hash], request.digest]);
+      const info = digestInfo(request.hash, request.digest);
       return sign(session, key, { mechanism: pk.CKM_RSA_PKCS }, info, width);
     }
     case "rsa-pss": {
@@ -39,13 +40,6 @@ export function tokenSign(
     }
   }
 }
-
-/** RFC 8017 section 9.2, note 1: what CKM_RSA_PKCS wants before the digest. */
-const digestInfo: Readonly<Record<Hash, Buffer>> = {
-  sha256: Buffer.from("3031300d060960864801650304020105000420", "hex"),
-  sha384: Buffer.from("3041300d060960864801650304020205000430", "hex"),
-  sha512: Buffer.from("3051300d060960864801650304020305000440", "hex"),
-};
 
 function pssHash(
   { cryptoki: { pk } }: TokenSession,

@@ -1,5 +1,5 @@
 import { AgentError } from "../../platform/failure.ts";
-import { runCommand, type CommandResult } from "../../platform/run-command.ts";
+import { runCommand, type Command, type CommandResult } from "../../platform/run-command.ts";
 import type { WorkFolder } from "../../platform/work-folder.ts";
 import { factOf, readResponseCode } from "./response-code.ts";
 import { hasResourceManager, unreachable } from "./tcti.ts";
@@ -117,34 +117,40 @@ export class TpmCommands {
   }
 
   async #start(tool: string, args: readonly string[], stdin?: Uint8Array): Promise<CommandResult> {
-    const { tcti, toolDirectory } = this.#place;
+    const command = toolCommand(this.#place, this.folder, tool, args);
     try {
-      return await runCommand(
-        {
-          file: `${toolDirectory}/tpm2_${tool}`,
-          args,
-          ...(stdin !== undefined && { stdin }),
-          // Without the log of the library below, whose words change, one line with the number is left.
-          env: { TPM2TOOLS_TCTI: tcti, TSS2_LOG: "all+NONE" },
-          cwd: this.folder.path,
-          timeoutMs,
-          maxOutputBytes,
-        },
-        never,
-      );
+      const input = stdin === undefined ? {} : { stdin };
+      return await runCommand({ ...command, ...input, timeoutMs, maxOutputBytes }, never);
     } catch (error) {
-      throw isNotFound(error) ? toolsMissing(`${toolDirectory}/tpm2_${tool}`, error) : error;
+      throw isNotFound(error) ? toolsMissing(command.file, error) : error;
     }
   }
 }
 
+/** How a tool of tpm2-tools is started, working in this folder. */
+export function toolCommand(
+  { tcti, toolDirectory }: TpmPlace,
+  folder: WorkFolder,
+  tool: string,
+  args: readonly string[],
+): Pick<Command, "file" | "args" | "env" | "cwd"> {
+  return {
+    file: `${toolDirectory}/tpm2_${tool}`,
+    args,
+    // Without the log of the library below, whose words change, one line with the number is left.
+    env: { TPM2TOOLS_TCTI: tcti, TSS2_LOG: "all+NONE" },
+    cwd: folder.path,
+  };
+}
+
 const never = new AbortController().signal;
 
-function isNotFound(error: unknown): boolean {
+export function isNotFound(error: unknown): boolean {
   return error instanceof AgentError && error.code === "platform/command-not-found";
 }
 
-function toolsMissing(file: string, cause: unknown): AgentError {
+/** `identity/tpm-tools-missing` (operator). */
+export function toolsMissing(file: string, cause: unknown): AgentError {
   return new AgentError(
     "identity/tpm-tools-missing",
     "operator",

@@ -1,7 +1,8 @@
 import { AgentError } from "../../platform/failure.ts";
 import { abandonedWorkFolders, WorkFolder } from "../../platform/work-folder.ts";
 import type { FileLocation } from "../read-key-file.ts";
-import { TpmCommands } from "./tpm-commands.ts";
+import { BlockingTpm } from "./blocking-tpm.ts";
+import { TpmCommands, type TpmPlace } from "./tpm-commands.ts";
 
 /** How to reach a TPM, and what may be known of it. */
 export interface TpmSettings {
@@ -90,9 +91,18 @@ export class Tpm {
     }
   }
 
+  /** For signatures that nothing may come before: beside the pieces of work, in a folder that lasts until it is disposed. */
+  async blocking(): Promise<BlockingTpm> {
+    const folder = await WorkFolder.make(this.#workDirectory, folderPrefix);
+    return new BlockingTpm(folder, this.#place());
+  }
+
   #commands(folder: WorkFolder, signal: AbortSignal): TpmCommands {
-    const { tcti } = this.settings;
-    return new TpmCommands(folder, { tcti, toolDirectory: this.#toolDirectory }, signal);
+    return new TpmCommands(folder, this.#place(), signal);
+  }
+
+  #place(): TpmPlace {
+    return { tcti: this.settings.tcti, toolDirectory: this.#toolDirectory };
   }
 }
 
