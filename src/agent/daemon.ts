@@ -68,7 +68,7 @@ async function journey(config: Config, world: DaemonWorld): Promise<never> {
   const untilOver = AbortSignal.any([signal, over.signal]);
   const watching = watchReloads(config, world, change, untilOver);
   const parts = world.wire(config);
-  const looking = parts.clockWatch.run(config.hub.keepAliveMs, untilOver);
+  const looking = parts.clockWatch.run(config.hub.keepAliveMs, parts.writeState, untilOver);
   try {
     return await run(parts, signal);
   } finally {

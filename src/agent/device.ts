@@ -2,7 +2,6 @@ import { isDeepStrictEqual } from "node:util";
 import type { Appliers } from "../appliers/applier.ts";
 import { reconcile, type PropertyResult, type Reconciled } from "../appliers/reconcile.ts";
 import { parseRemembered, type Remembered } from "../appliers/remembered.ts";
-import { AgentError } from "../platform/failure.ts";
 import { isJsonObject, type Json } from "../platform/json.ts";
 import type { Log } from "../platform/log.ts";
 import type { Store } from "../platform/store.ts";
@@ -57,15 +56,9 @@ export class Device {
     return reconciled;
   }
 
-  /** A disk that is full must not stop the work: what could not be written is known until the process ends. */
   async #keep(state: DeviceState): Promise<void> {
     this.#state = state;
-    try {
-      await this.#store.write(state);
-    } catch (error) {
-      if (!(error instanceof AgentError)) throw error;
-      this.#log.error("agent.state-not-written", { error });
-    }
+    await this.#store.write(state);
   }
 
   #tell({ component, property, version, outcome, isFresh }: PropertyResult): void {

@@ -22,6 +22,7 @@ export type HealthFacts =
       readonly untilMs: number;
       readonly next: string;
       readonly error: { readonly code: string; readonly message: string };
+      readonly warnings?: readonly string[];
     };
 
 /** One sentence that says whether the device is connected and, where it is not, why and what comes next. Pure. */
@@ -38,7 +39,7 @@ export function health(facts: HealthFacts): string {
     case "connected":
       return connected(facts);
     case "waiting":
-      return `not connected: ${facts.error.message} [${facts.error.code}]; next: ${facts.next} at ${clockTime(facts.untilMs)}`;
+      return `not connected: ${facts.error.message} [${facts.error.code}]; next: ${facts.next} at ${clockTime(facts.untilMs)}${warningWords(facts)}`;
   }
 }
 
@@ -52,8 +53,11 @@ function connected(facts: Extract<HealthFacts, { at: "connected" }>): string {
     facts.certificateExpiresAtMs === undefined
       ? ""
       : `; certificate holds until ${new Date(facts.certificateExpiresAtMs).toISOString().slice(0, 10)}`;
-  const warnings = (facts.warnings ?? []).map((warning) => `; warning: ${warning}`).join("");
-  return `connected to ${facts.hub} as ${facts.deviceId}${fallback}; ${twin}${expiry}${warnings}`;
+  return `connected to ${facts.hub} as ${facts.deviceId}${fallback}; ${twin}${expiry}${warningWords(facts)}`;
+}
+
+function warningWords({ warnings = [] }: { readonly warnings?: readonly string[] }): string {
+  return warnings.map((warning) => `; warning: ${warning}`).join("");
 }
 
 /** 14:09:31Z: a log line beside it says the day. */

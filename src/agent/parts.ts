@@ -27,6 +27,8 @@ export interface Parts {
   readonly trustedRoots: () => Promise<string>;
   readonly assignments: Store<StoredAssignments>;
   readonly device: Store<DeviceState>;
+  /** Writes what the disk refused so far. */
+  readonly writeState: () => Promise<void>;
   readonly appliers: Appliers;
   readonly clock: Clock;
   readonly random: Random;

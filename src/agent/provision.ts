@@ -1,4 +1,3 @@
-import { AgentError } from "../platform/failure.ts";
 import { fingerprint, type Assignment } from "../provisioning/assignment.ts";
 import { openOverMqtt } from "../provisioning/over-mqtt.ts";
 import { register } from "../provisioning/register.ts";
@@ -33,7 +32,8 @@ export async function provision(
   const { hub, deviceId, substatus } = assignment;
   const tookMs = Math.round(parts.clock.monotonic() - startedAt);
   parts.log.notice("provisioning.assigned", { hub, deviceId, substatus, tookMs });
-  await store(assignment, parts);
+  // An assignment that cannot be written still serves until the process ends.
+  await parts.assignments.write(withCandidate(parts.assignments.read() ?? {}, assignment));
   const { identity, fallback } = phase;
   return { at: "online", identity, assignment, ...(fallback === undefined ? {} : { fallback }) };
 }
@@ -62,14 +62,4 @@ async function ask(
   const overMqtt = { ...to, username, transport: over, webSocketPort };
   await using transport = await openOverMqtt(parts.openLink, overMqtt, signal);
   return await register(transport, parts.clock, signal);
-}
-
-/** An assignment that cannot be written still serves until the process ends. */
-async function store(assignment: Assignment, parts: Parts): Promise<void> {
-  try {
-    await parts.assignments.write(withCandidate(parts.assignments.read() ?? {}, assignment));
-  } catch (error) {
-    if (!(error instanceof AgentError)) throw error;
-    parts.log.error("agent.state-not-written", { error });
-  }
 }

@@ -39,6 +39,7 @@ class Journey {
   readonly #device: Device;
   #phase: Phase = { at: "identifying" };
   #history: History = blankHistory;
+  #isRestored = false;
   #isReady = false;
 
   constructor(parts: Parts) {
@@ -116,10 +117,14 @@ class Journey {
 
   async #identify(phase: Extract<Phase, { at: "identifying" }>, signal: AbortSignal): Promise<Phase> {
     this.#parts.onHealth({ at: "identifying" });
+    if (!this.#isRestored) {
+      // Without network, time or key: what was wanted last stays in force.
+      await this.#device.restore(signal);
+      this.#isRestored = true;
+    }
     const next = await identify(phase, this.#parts, signal);
     this.#history = afterIdentified(this.#history);
     if (!this.#isReady) {
-      await this.#device.restore(signal);
       this.#isReady = true;
       this.#parts.onReady();
     }

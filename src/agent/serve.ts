@@ -2,7 +2,6 @@ import type { Identity } from "../identity/identity.ts";
 import { openSession, type Session } from "../hub/session.ts";
 import { hubUsername } from "../hub/wire.ts";
 import { backoff } from "../platform/backoff.ts";
-import { AgentError } from "../platform/failure.ts";
 import { withAccepted } from "../provisioning/stored-assignments.ts";
 import { askDpsNow } from "./ask-dps-now.ts";
 import type { Device } from "./device.ts";
@@ -164,11 +163,6 @@ async function connect(
   return { session: await openSession(parts.openLink, to, signal), identity: open.identity };
 }
 
-async function promote({ assignment }: Online, { assignments, log }: Parts): Promise<void> {
-  try {
-    await assignments.write(withAccepted(assignments.read() ?? {}, assignment));
-  } catch (error) {
-    if (!(error instanceof AgentError)) throw error;
-    log.error("agent.state-not-written", { error });
-  }
+async function promote({ assignment }: Online, { assignments }: Parts): Promise<void> {
+  await assignments.write(withAccepted(assignments.read() ?? {}, assignment));
 }

@@ -9,6 +9,9 @@ import type { Random } from "../platform/backoff.ts";
 import { isClockSynchronised } from "../platform/clock-sync.ts";
 import { ClockWatch } from "../platform/clock-watch.ts";
 import { knownTime } from "../platform/known-time.ts";
+import type { AgentError } from "../platform/failure.ts";
+import type { Json } from "../platform/json.ts";
+import { PatientStore } from "../platform/patient-store.ts";
 import type { Log } from "../platform/log.ts";
 import type { ServiceManager } from "../platform/service-manager.ts";
 import { SigningTime } from "../platform/signing-time.ts";
@@ -48,6 +51,31 @@ const startGraceMs = 60_000;
 /** Puts the parts of one journey together, for one configuration. */
 export function wire(config: Config, around: Surroundings): Parts {
   const { log, serviceManager, stateDirectory } = around;
+  let facts: HealthFacts = { at: "starting" };
+  const stateTrouble = new Map<string, AgentError>();
+  const tellHealth = () => {
+    const [trouble] = stateTrouble.values();
+    const told = trouble === undefined ? facts : withWarning(facts, trouble);
+    around.desk.noteHealth(told);
+    serviceManager.status(health(told));
+  };
+  const store = <T>(name: string, parse: (value: Json) => T | undefined) =>
+    new PatientStore(openStore(stateDirectory, name, parse, log), (trouble) => {
+      if (trouble === undefined) {
+        stateTrouble.delete(name);
+        log.notice("agent.state-written", { name });
+      } else {
+        stateTrouble.set(name, trouble);
+        log.error("agent.state-not-written", { error: trouble });
+      }
+      tellHealth();
+    });
+  const assignments = store("assignment", parseAssignments);
+  const device = store("device", parseDeviceState);
+  const writeState = async () => {
+    await assignments.retry();
+    await device.retry();
+  };
   const signingTime = new SigningTime(around.clock);
   let isReady = false;
   let lastError: string | undefined;
@@ -59,8 +87,9 @@ export function wire(config: Config, around: Surroundings): Parts {
     openIdentity: async () => openIdentity(config, around.hostName, signingTime.now(), around.tokens),
     openLink: around.openLink,
     trustedRoots: async () => readTrustedRoots(config.tls.trustBundle),
-    assignments: openStore(stateDirectory, "assignment", parseAssignments, log),
-    device: openStore(stateDirectory, "device", parseDeviceState, log),
+    assignments,
+    device,
+    writeState,
     appliers: createAppliers(config, log),
     clock: around.clock,
     random: around.random,
@@ -78,10 +107,12 @@ export function wire(config: Config, around: Surroundings): Parts {
         because: `the clock went ${byMs > 0 ? "forward" : "back"} by ${lengthWords(byMs)}`,
       });
     }),
-    onHealth: (facts) => {
+    onHealth: (news) => {
+      facts = news;
       if (facts.at === "waiting") lastError = `${facts.error.code}: ${facts.error.message}`;
-      around.desk.noteHealth(facts);
-      serviceManager.status(health(facts));
+      tellHealth();
+      // News comes when something happened: an occasion to try the disk again.
+      if (stateTrouble.size > 0) void writeState();
       if (!isReady) serviceManager.extendStart(startTime(facts));
     },
     onReady: () => {
@@ -93,6 +124,13 @@ export function wire(config: Config, around: Surroundings): Parts {
       around.watchdog.expect(withinMs);
     },
   };
+}
+
+/** What could not be written is no reason to stop, and no secret either. */
+function withWarning(facts: HealthFacts, { message, code }: AgentError): HealthFacts {
+  if (facts.at !== "connected" && facts.at !== "waiting") return facts;
+  const says = `${message}; until then a restart forgets what changed [${code}]`;
+  return { ...facts, warnings: [...(facts.warnings ?? []), says] };
 }
 
 function startTime(facts: HealthFacts): number {

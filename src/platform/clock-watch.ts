@@ -42,12 +42,14 @@ export class ClockWatch {
   /**
    * Looks at this pace until the signal is aborted.
    * @param paceMs no faster than the keep-alive, which wakes the device anyway.
+   * @param alsoDue what else is to be done when the device is awake; an error in it ends the watch.
    */
-  async run(paceMs: number, signal: AbortSignal): Promise<void> {
+  async run(paceMs: number, alsoDue: () => Promise<void>, signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       const isUrgent = this.#hurry.signal.aborted;
       await this.#pause(isUrgent ? urgentPaceMs : paceMs, isUrgent, signal);
       if (this.look() !== 0) this.calm();
+      await alsoDue();
     }
   }
 

@@ -13,15 +13,18 @@ export class AgentProcess implements AsyncDisposable {
   #raw = "";
   #hasExited = false;
 
-  constructor(gateway: Gateway, environment: Readonly<Record<string, string>> = {}) {
-    this.#child = spawn(
-      process.execPath,
-      [main, "run", "--config", join(gateway.folder, "etc", "config.toml")],
-      {
-        env: { PATH: process.env["PATH"], STATE_DIRECTORY: gateway.stateDirectory, ...environment },
-        stdio: ["ignore", "pipe", "inherit"],
-      },
-    );
+  /** @param inside a command that runs the agent in surroundings of its own: `["/usr/bin/unshare", "--net"]`. */
+  constructor(
+    gateway: Gateway,
+    environment: Readonly<Record<string, string>> = {},
+    inside: readonly string[] = [],
+  ) {
+    const config = join(gateway.folder, "etc", "config.toml");
+    const [file, ...args] = [...inside, process.execPath, main, "run", "--config", config];
+    this.#child = spawn(file, args, {
+      env: { PATH: process.env["PATH"], STATE_DIRECTORY: gateway.stateDirectory, ...environment },
+      stdio: ["ignore", "pipe", "inherit"],
+    });
     this.#child.stdout?.setEncoding("utf8").on("data", (chunk: string) => {
       this.#read(chunk);
     });

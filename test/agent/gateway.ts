@@ -28,6 +28,8 @@ interface GatewayOptions {
   readonly idScope?: string;
   readonly clock?: Clock;
   readonly isClockSynchronised?: boolean;
+  /** Where the state goes, where that is no folder of this gateway. */
+  readonly stateDirectory?: string;
   /** TOML to add at the end. */
   readonly more?: string;
 }
@@ -63,6 +65,8 @@ export class Gateway implements AsyncDisposable {
   readonly health: HealthFacts[] = [];
   readonly tokens: Pkcs11Tokens = new Pkcs11Tokens();
   isReady = false;
+  /** What systemd would show. */
+  status = "";
   readonly inputs: Inputs;
   readonly #cloud: Cloud;
   readonly #options: GatewayOptions;
@@ -75,7 +79,7 @@ export class Gateway implements AsyncDisposable {
     this.inputs = new Inputs(options.clock ?? systemClock);
     this.registrationId = options.registrationId ?? `gw-${randomBytes(4).toString("hex")}`;
     this.key = options.key ?? randomBytes(32).toString("base64");
-    mkdirSync(this.stateDirectory);
+    mkdirSync(join(this.folder, "state"));
     mkdirSync(join(this.folder, "etc"));
     writeFileSync(join(this.folder, "etc", "ca.pem"), cloud.caPem);
     if (options.credential === undefined) this.writeKey(this.key);
@@ -84,7 +88,7 @@ export class Gateway implements AsyncDisposable {
   }
 
   get stateDirectory(): string {
-    return join(this.folder, "state");
+    return this.#options.stateDirectory ?? join(this.folder, "state");
   }
 
   /** The file that the desired property `site` becomes. */
@@ -262,7 +266,10 @@ export class Gateway implements AsyncDisposable {
       ready: () => {
         this.isReady = true;
       },
-      status: nothing,
+      status: (text: string) => {
+        this.status = text;
+        this.#tell();
+      },
       watchdog: nothing,
       reloading: nothing,
       stopping: nothing,

@@ -43,7 +43,7 @@ test("a clock that is set, forward or back, is told once with the distance", () 
 test("it looks at the pace it was given, every 5 s while the clock is waited for, and calms down after the jump", async () => {
   const { clock, watch, jumps } = watched();
   const stop = new AbortController();
-  const running = watch.run(3 * minute, stop.signal);
+  const running = watch.run(3 * minute, async () => {}, stop.signal);
   await clock.someoneSleeps();
   expect(clock.nextIn()).toBe(3 * minute);
 
