@@ -18,8 +18,10 @@ export class SoftTpm implements AsyncDisposable {
     mkdirSync(this.workDirectory);
   }
 
-  static async start(): Promise<SoftTpm> {
+  /** @param prepare makes what is in the TPM before it is first switched on, in its folder. */
+  static async start(prepare?: (folder: string) => Promise<void>): Promise<SoftTpm> {
     const tpm = new SoftTpm();
+    await prepare?.(tpm.folder);
     await tpm.powerOn();
     return tpm;
   }

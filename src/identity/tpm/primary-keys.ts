@@ -37,6 +37,37 @@ export async function readStorageRootKey(commands: TpmCommands, settings: TpmSet
   return suitable(key, handle, "storage root key", "srk_handle");
 }
 
+/** The public halves of the two, as a service will see them. */
+export interface PrimaryKeys {
+  readonly endorsementKey: TpmPublic;
+  readonly storageRootKey: TpmPublic;
+}
+
+/**
+ * As `readEndorsementKey` and `readStorageRootKey`, but leaves the TPM as it is: a key that is not at its handle is made for a
+ * moment only. It will be the same one when it is put there.
+ * @throws AgentError as those.
+ */
+export async function lookAtPrimaryKeys(commands: TpmCommands, settings: TpmSettings): Promise<PrimaryKeys> {
+  const { ekHandle, srkHandle } = settings;
+  const ek = (await readPublicAt(commands, ekHandle)) ?? (await made(createEndorsementKey));
+  const srk = (await readPublicAt(commands, srkHandle)) ?? (await made(createStorageRootKey));
+  return {
+    endorsementKey: suitable(ek, ekHandle, "endorsement key", "ek_handle"),
+    storageRootKey: suitable(srk, srkHandle, "storage root key", "srk_handle"),
+  };
+
+  async function made(create: Create): Promise<TpmPublic | undefined> {
+    await create(commands, settings);
+    return parsePublicArea(commands.folder.read(newPublic));
+  }
+}
+
+type Create = (commands: TpmCommands, settings: TpmSettings) => Promise<void>;
+
+/** Where a tool lays the public half of the key that it made. */
+const newPublic = "new.pub";
+
 /** Reads the public half of the key at a persistent handle; undefined where there is none. @throws AgentError as `TpmCommands`. */
 async function readPublicAt(commands: TpmCommands, handle: string): Promise<TpmPublic | undefined> {
   const args = ["-c", handle, "-o", "public"];
@@ -52,28 +83,22 @@ async function createEndorsementKey(commands: TpmCommands, settings: TpmSettings
   const auth = await readAuthorization(commands, settings, "endorsement");
   const withAuth = auth === undefined ? [] : ["-P", auth];
   if (settings.ekTemplate === "tcg") {
-    await commands.run("createek", ["-G", "rsa", "-c", "new.ctx", ...withAuth]);
+    await commands.run("createek", ["-G", "rsa", "-c", "new.ctx", "-u", newPublic, ...withAuth]);
     return;
   }
   // What Azure's SDKs leave empty the TCG fills with zeros, and that makes another key.
   commands.folder.write("policy", ekPolicy);
   const template = [...storage, "-L", "policy", "-a", ekAttributes];
-  await commands.run("createprimary", ["-C", "e", ...template, "-c", "new.ctx", ...withAuth]);
+  const output = ["-c", "new.ctx", "-o", newPublic];
+  await commands.run("createprimary", ["-C", "e", ...template, ...output, ...withAuth]);
 }
 
 async function createStorageRootKey(commands: TpmCommands, settings: TpmSettings): Promise<void> {
   const auth = await readAuthorization(commands, settings, "owner");
   const withAuth = auth === undefined ? [] : ["-P", auth];
-  await commands.run("createprimary", [
-    "-C",
-    "o",
-    ...storage,
-    "-a",
-    srkAttributes,
-    "-c",
-    "new.ctx",
-    ...withAuth,
-  ]);
+  const template = [...storage, "-a", srkAttributes];
+  const output = ["-c", "new.ctx", "-o", newPublic];
+  await commands.run("createprimary", ["-C", "o", ...template, ...output, ...withAuth]);
 }
 
 /** Creates a key and lays it at its handle, so that the next start need not make it again: a small TPM takes half a minute. */
@@ -81,7 +106,7 @@ async function persist(
   commands: TpmCommands,
   settings: TpmSettings,
   handle: string,
-  create: (commands: TpmCommands, settings: TpmSettings) => Promise<void>,
+  create: Create,
 ): Promise<TpmPublic | undefined> {
   await create(commands, settings);
   const auth = await readAuthorization(commands, settings, "owner");
