@@ -83,8 +83,15 @@ export const applyRule = documented(
         explain: explain.explainCommand,
       },
     ),
+    schema: documented(v.exactOptional(absolutePath()), {
+      help: "A local file with a JSON Schema. A value that it does not allow is refused with its path, and the last good value stays.",
+      expected: "the absolute path of a JSON file",
+      fix: "write the whole path of the schema",
+      alternative: '"/usr/share/my-app/network.schema.json"',
+      explain: explain.explainPath,
+    }),
     timeout: documented(v.exactOptional(duration("1s", "10m"), "30s"), {
-      help: "The command is stopped after this time.",
+      help: "The command or the handler is stopped after this time.",
       expected: "a duration from 1s to 10m",
       explain: explain.explainDuration,
     }),

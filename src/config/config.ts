@@ -75,6 +75,8 @@ interface SharedRule {
   readonly property: string;
   /** Of the command or the handler. */
   readonly timeoutMs: number;
+  /** A JSON Schema that values must keep to. */
+  readonly schema?: LocalFile;
 }
 
 /** The property becomes a file. */

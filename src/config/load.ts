@@ -106,8 +106,9 @@ function toApplyRule(
   { timeout, ...rule }: ValidConfig["apply"][number],
   files: ReadonlyMap<string, LocalFile>,
 ): ApplyRule {
-  const { property, file, handler, format, template, ...more } = rule;
-  const shared = { property, timeoutMs: timeout };
+  const { property, file, handler, format, template, schema, ...more } = rule;
+  const judge = schema === undefined ? undefined : files.get(schema);
+  const shared = { property, timeoutMs: timeout, ...(judge !== undefined && { schema: judge }) };
   const text = template === undefined ? undefined : files.get(template);
   if (handler !== undefined) return { ...shared, kind: "handler", handler };
   return {

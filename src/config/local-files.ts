@@ -1,5 +1,6 @@
 import { systemCode } from "../platform/failure.ts";
 import { readIfPresent } from "../platform/files.ts";
+import { isJson, parseJson } from "../platform/json.ts";
 import { rulePaths } from "./check-rules.ts";
 import type { LocalFile } from "./config.ts";
 import { keyOf } from "./key-path.ts";
@@ -12,6 +13,7 @@ const maxBytes = 1024 * 1024;
 /** By setting, what its file must be; completes "expected …". */
 const checks: Readonly<Record<string, (text: string) => Promise<string | undefined>>> = {
   template: checkTemplate,
+  schema: checkSchema,
 };
 
 /**
@@ -66,4 +68,12 @@ async function checkTemplate(text: string): Promise<string | undefined> {
   } catch (error) {
     return `expected a mustache template, found a fault in it: ${error instanceof Error ? error.message : ""}`;
   }
+}
+
+async function checkSchema(text: string): Promise<string | undefined> {
+  const schema = parseJson(Buffer.from(text));
+  if (!isJson(schema)) return "expected a JSON Schema, found no JSON";
+  const { findSchemaFault } = await import("../platform/schema-fault.ts");
+  const fault = findSchemaFault(schema);
+  return fault === undefined ? undefined : `expected a JSON Schema, found a fault in it: ${fault}`;
 }
