@@ -112,7 +112,8 @@ async function measure(parts: Parts, signal: AbortSignal): Promise<boolean> {
   const { askServerTime } = await import("../provisioning/server-time.ts");
   try {
     const trustedRoots = await parts.trustedRoots();
-    const at = { host: endpoint, port: transport === "https" ? port : httpsPort, trustedRoots };
+    const where = { host: endpoint, port: transport === "https" ? port : httpsPort };
+    const at = { ...where, ...(await parts.through()), trustedRoots };
     parts.signingTime.learn(await askServerTime(at, signal));
     return true;
   } catch (error) {

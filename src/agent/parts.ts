@@ -6,6 +6,7 @@ import type { Random } from "../platform/backoff.ts";
 import type { ClockWatch } from "../platform/clock-watch.ts";
 import type { KnownTime } from "../platform/known-time.ts";
 import type { Log } from "../platform/log.ts";
+import type { Proxy } from "../platform/proxy.ts";
 import type { Store } from "../platform/store.ts";
 import type { SigningTime } from "../platform/signing-time.ts";
 import type { Clock } from "../platform/time.ts";
@@ -25,6 +26,8 @@ export interface Parts {
   readonly openLink: OpenLink;
   /** PEM; read anew for each connection, so that a mended bundle heals the agent. */
   readonly trustedRoots: () => Promise<string>;
+  /** Spread into every address that is connected to: the only way out, where the configuration names one. Credentials are read anew. */
+  readonly through: () => Promise<{ readonly proxy?: Proxy }>;
   readonly assignments: Store<StoredAssignments>;
   readonly device: Store<DeviceState>;
   /** Writes what the disk refused so far. */

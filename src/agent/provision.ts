@@ -51,7 +51,15 @@ async function ask(
   const expiresAtMs = parts.signingTime.now() + tokenLifetimeMs;
   const proof = await prove(open.credential, { resource, expiresAtMs, keyName: dpsKeyName }, signal);
   const userAgent = `latebind/${parts.version}`;
-  const to = { endpoint, port, registrationId, payload, trustedRoots: await parts.trustedRoots(), ...proof };
+  const to = {
+    endpoint,
+    port,
+    registrationId,
+    payload,
+    trustedRoots: await parts.trustedRoots(),
+    ...(await parts.through()),
+    ...proof,
+  };
   if (over === "https") {
     // Loads Node's HTTP client, which a device on MQTT never needs.
     const { overHttps } = await import("../provisioning/over-https.ts");

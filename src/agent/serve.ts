@@ -159,7 +159,7 @@ async function connect(
   const proof = await proveToHub(open.credential, phase, parts, signal);
   const trustedRoots = await parts.trustedRoots();
   const way = { port, transport, webSocketPort, keepAliveMs };
-  const to = { hub, ...way, trustedRoots, deviceId, username, ...proof };
+  const to = { hub, ...way, ...(await parts.through()), trustedRoots, deviceId, username, ...proof };
   return { session: await openSession(parts.openLink, to, signal), identity: open.identity };
 }
 

@@ -13,6 +13,7 @@ import type { AgentError } from "../platform/failure.ts";
 import type { Json } from "../platform/json.ts";
 import { PatientStore } from "../platform/patient-store.ts";
 import type { Log } from "../platform/log.ts";
+import { readProxy } from "../platform/proxy.ts";
 import type { ServiceManager } from "../platform/service-manager.ts";
 import { SigningTime } from "../platform/signing-time.ts";
 import { openStore } from "../platform/store.ts";
@@ -90,6 +91,7 @@ export function wire(config: Config, around: Surroundings): Parts {
     assignments,
     device,
     writeState,
+    through: async () => (config.proxy === undefined ? {} : { proxy: await readProxy(config.proxy) }),
     appliers: createAppliers(config, log),
     clock: around.clock,
     random: around.random,

@@ -1,5 +1,6 @@
 import type { Json } from "../platform/json.ts";
 import type { LogLevel } from "../platform/log.ts";
+import type { ProxyConfig } from "../platform/proxy.ts";
 import type { Pkcs11Uri } from "./pkcs11-uri.ts";
 
 /**
@@ -15,6 +16,8 @@ export interface Config {
   readonly key: KeyLocation;
   /** The device's certificate and its intermediates, for X.509. Absent: the key is a symmetric one. */
   readonly certificate?: KeyLocation;
+  /** The only way out, where there is one. */
+  readonly proxy?: ProxyConfig;
   readonly provisioning: ProvisioningConfig;
   readonly hub: HubConfig;
   readonly tls: TlsConfig;

@@ -84,3 +84,28 @@ export function explainTableList(value: unknown): Explanation {
   }
   return undefined;
 }
+
+/** Never shows what may be a password. */
+export function explainProxy(value: unknown): Explanation {
+  if (typeof value !== "string") return undefined;
+  if (value.includes("@")) {
+    return {
+      found: "a user name or password in the address (not shown)",
+      fix: 'put user:password into a file with mode 0600 beside this one, write proxy_credentials = "file:proxy.login", and leave http://HOST:PORT here; a password that stood here was readable by others, so change it',
+    };
+  }
+  if (/^(https|socks[45]?[ah]?):/i.test(value)) {
+    return { fix: "use a proxy that is spoken to in plain HTTP; what goes through it is TLS all the same" };
+  }
+  if (/^[a-z0-9.-]+:\d+$/i.test(value)) return { fix: `write ${quote(`http://${value}`)}` };
+  return undefined;
+}
+
+/** The text may be the password itself. */
+export function explainProxyCredentials(value: unknown): Explanation {
+  if (typeof value !== "string" || value.startsWith("file:")) return undefined;
+  return {
+    found: `${value.length} characters without file: in front (not shown: they may be a password)`,
+    fix: 'put user:password into a file with mode 0600 beside this one and write its name, such as "file:proxy.login"; a password that stood here was readable by others, so change it',
+  };
+}

@@ -1,6 +1,7 @@
 import { dirname, join } from "node:path";
 import type { ApplyRule, Config, KeyFile, KeyLocation, LocalFile } from "./config.ts";
 import { checkRules } from "./check-rules.ts";
+import type { ProxyConfig } from "../platform/proxy.ts";
 import { checkTargets } from "./check-targets.ts";
 import { docOf } from "./key-doc.ts";
 import { placeAt } from "./key-path.ts";
@@ -78,6 +79,7 @@ function assemble(
     ...(values.registration_id !== undefined && { registrationId: values.registration_id }),
     key: keyLocation(values.key, sources),
     ...(values.certificate !== undefined && { certificate: keyLocation(values.certificate, sources) }),
+    ...(values.proxy !== undefined && { proxy: proxyOf(values.proxy, values.proxy_credentials, sources) }),
     provisioning: {
       endpoint: provisioning.endpoint,
       transport: provisioning.transport,
@@ -129,6 +131,16 @@ function keyLocation(uri: KeyUri, sources: ConfigSources): KeyLocation {
       return { ...key, ...(pinSource !== undefined && { pin: places(pinSource, sources) }) };
     }
   }
+}
+
+function proxyOf(
+  address: NonNullable<ValidConfig["proxy"]>,
+  credentials: ValidConfig["proxy_credentials"],
+  sources: ConfigSources,
+): ProxyConfig {
+  return credentials === undefined
+    ? address
+    : { ...address, credentials: places(credentials.nameOrPath, sources) };
 }
 
 /** A bare name is a systemd credential where there is one, or else a file beside the configuration. */

@@ -5,6 +5,7 @@ import { documented } from "./key-doc.ts";
 import { explainCertificateUri, explainKeyUri, parseKeyUri, type KeyUri } from "./key-uri.ts";
 import { applyRule } from "./apply-schema.ts";
 import { isRegistrationId } from "./registration-id.ts";
+import { fileUri, proxy } from "./proxy-schema.ts";
 import { absolutePath, duration, jsonValue, port } from "./value-schemas.ts";
 
 const apiVersion = v.pipe(v.string(), v.regex(/^\d{4}-\d{2}-\d{2}(?:-preview)?$/));
@@ -155,6 +156,20 @@ export const configSchema = v.object({
       explain: explainCertificateUri,
     },
   ),
+  proxy: documented(v.exactOptional(proxy()), {
+    help: "HTTP proxy through which everything goes, to the provisioning service and to the hub alike (CONNECT, RFC 9110). It is never gone around.",
+    expected: "http://HOST:PORT",
+    fix: 'write it such as "http://proxy.plant.example:3128"',
+    example: '"http://proxy.plant.example:3128"',
+    explain: explain.explainProxy,
+  }),
+  proxy_credentials: documented(v.exactOptional(fileUri()), {
+    help: "Where the proxy's user name and password are, as user:password on one line of a file that is found and protected like a key file. Without it the proxy asks for none.",
+    expected: "file:NAME or file:/PATH",
+    fix: 'write the name of the file, such as "file:proxy.login"',
+    example: '"file:proxy.login"',
+    explain: explain.explainProxyCredentials,
+  }),
   provisioning: documented(v.exactOptional(provisioning, {}), {
     help: "The Device Provisioning Service: the place that knows where this device belongs.",
   }),

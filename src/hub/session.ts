@@ -1,5 +1,6 @@
 import { untilAborted } from "../platform/abort.ts";
 import { AgentError } from "../platform/failure.ts";
+import type { Proxy } from "../platform/proxy.ts";
 import { parseJson } from "../platform/json.ts";
 import type { JsonObject } from "../platform/json.ts";
 import type { Link, LinkProof, OpenLink, Transport } from "../mqtt/link.ts";
@@ -21,6 +22,8 @@ export interface HubConnection extends LinkProof {
   readonly transport?: Transport;
   /** For MQTT over WebSocket; 443 where not told. */
   readonly webSocketPort?: number;
+  /** Where set, the only way out. */
+  readonly proxy?: Proxy;
   readonly trustedRoots: string;
   readonly deviceId: string;
   readonly username: string;

@@ -1,4 +1,5 @@
 import type { ClientCertificate } from "../identity/identity.ts";
+import type { Proxy } from "../platform/proxy.ts";
 import type { Secret } from "../platform/secret.ts";
 
 /** `mqtt` is MQTT over TLS, `websocket` is MQTT over WebSocket over TLS. */
@@ -13,6 +14,8 @@ export interface LinkOptions {
   readonly transport?: Transport;
   /** Where MQTT over WebSocket is listened for (RFC 6455): only a server that has this can be asked for it. */
   readonly webSocket?: { readonly port: number; readonly path: string };
+  /** Where set, the only way out: never gone around. */
+  readonly proxy?: Proxy;
   /** PEM roots to trust, and no others. */
   readonly trustedRoots: string;
   readonly clientId: string;
@@ -56,6 +59,7 @@ export type ConnectResult =
 /**
  * @throws AgentError `mqtt/name-not-found`, `mqtt/unreachable`, `mqtt/connect-timeout`, `mqtt/tls-failed`,
  *   `mqtt/tls-intercepted`, `mqtt/closed-early`, `mqtt/not-mqtt`, `mqtt/websocket-refused` (all retry), `mqtt/tls-untrusted`, `mqtt/tls-wrong-name`,
- *   `mqtt/tls-validity`, `mqtt/tls-incompatible`, `mqtt/certificate-refused` (operator); what the client's key failed with.
+ *   `mqtt/tls-validity`, `mqtt/tls-incompatible`, `mqtt/certificate-refused` (operator); what the client's key failed with;
+ *   with a proxy, what `openTunnel` throws.
  */
 export type OpenLink = (options: LinkOptions, signal: AbortSignal) => Promise<ConnectResult>;

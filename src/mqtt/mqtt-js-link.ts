@@ -4,11 +4,11 @@ import type { IClientOptions, MqttClient as Client } from "mqtt";
 import type { Duplex } from "node:stream";
 import type { TLSSocket } from "node:tls";
 import { untilAborted, within } from "../platform/abort.ts";
-import type { FailedPeer } from "../platform/connect-failure.ts";
+import { peerWords, type FailedPeer } from "../platform/connect-failure.ts";
 import { AgentError } from "../platform/failure.ts";
 import { openSecureSocket } from "../platform/secure-socket.ts";
 import type { ConnectResult, Link, LinkOptions } from "./link.ts";
-import { failedPeer, portOf } from "./failed-peer.ts";
+import { failedPeer } from "./failed-peer.ts";
 import { watchLine } from "./watch-line.ts";
 
 const { default: MqttClient } = mqttClient;
@@ -28,7 +28,7 @@ export async function openMqttLink(options: LinkOptions, signal: AbortSignal): P
     new AgentError(
       "mqtt/connect-timeout",
       "retry",
-      `${options.host}:${portOf(options)} did not answer within ${options.connectTimeoutMs / 1000} s`,
+      `${peerWords(failedPeer(options))} did not answer within ${options.connectTimeoutMs / 1000} s`,
     );
   const giveUp = new AbortController();
   const attempt = connect(options, giveUp.signal);

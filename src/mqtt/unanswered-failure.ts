@@ -1,4 +1,4 @@
-import { connectFailure, type FailedPeer } from "../platform/connect-failure.ts";
+import { connectFailure, peerWords, type FailedPeer } from "../platform/connect-failure.ts";
 import { AgentError, systemCode } from "../platform/failure.ts";
 
 /**
@@ -7,7 +7,7 @@ import { AgentError, systemCode } from "../platform/failure.ts";
  */
 export function unansweredFailure(error: Error | undefined, peer: FailedPeer): AgentError {
   const code = systemCode(error);
-  const where = `${peer.host}:${peer.port}`;
+  const where = peerWords(peer);
   const options = error === undefined ? {} : { cause: error };
   if (error === undefined || code === "ECONNRESET" || code === "EPIPE") {
     const message = `${where} closed the connection before it answered CONNECT`;

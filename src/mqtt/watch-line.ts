@@ -1,6 +1,6 @@
 import type { MqttClient as Client } from "mqtt";
 import type { TLSSocket } from "node:tls";
-import type { FailedPeer } from "../platform/connect-failure.ts";
+import { peerWords, type FailedPeer } from "../platform/connect-failure.ts";
 import { AgentError, systemCode } from "../platform/failure.ts";
 import { systemClock } from "../platform/time.ts";
 import { failedPeer } from "./failed-peer.ts";
@@ -46,7 +46,7 @@ export function watchLine(client: Client, socket: TLSSocket, options: LinkOption
   };
 }
 
-function ended(error: Error | undefined, { host, port }: FailedPeer, stallMs: number): AgentError {
+function ended(error: Error | undefined, peer: FailedPeer, stallMs: number): AgentError {
   const why = systemCode(error) === "" ? "" : ` (${systemCode(error)})`;
   const stall =
     stallMs === 0
@@ -55,7 +55,7 @@ function ended(error: Error | undefined, { host, port }: FailedPeer, stallMs: nu
   return new AgentError(
     "mqtt/connection-lost",
     "retry",
-    `the connection to ${host}:${port} ended${why}${stall}`,
+    `the connection to ${peerWords(peer)} ended${why}${stall}`,
     error === undefined ? {} : { cause: error },
   );
 }
@@ -66,7 +66,6 @@ function startKeepAlive(
   options: LinkOptions,
   giveUp: (reason: AgentError) => void,
 ): KeepAlive {
-  const { host, port } = failedPeer(options);
   const keepAlive = new KeepAlive({
     keepAliveMs: options.keepAliveMs,
     clock: systemClock,
@@ -76,7 +75,7 @@ function startKeepAlive(
     bytesRead: () => socket.bytesRead,
     onDead: ({ silentMs, answerMs }) => {
       const message =
-        `${host}:${port} fell silent ${Math.round(silentMs / 1000)} s ago and did not answer a ping within ${answerMs / 1000} s: ` +
+        `${peerWords(failedPeer(options))} fell silent ${Math.round(silentMs / 1000)} s ago and did not answer a ping within ${answerMs / 1000} s: ` +
         "the line died without a word, as when a cable is pulled or a firewall forgets it";
       giveUp(new AgentError("mqtt/line-dead", "retry", message));
     },

@@ -3,7 +3,7 @@ import type { Duplex } from "node:stream";
 import type { TLSSocket } from "node:tls";
 import { createWebSocketStream, WebSocket } from "ws";
 import { untilAborted } from "../platform/abort.ts";
-import type { FailedPeer } from "../platform/connect-failure.ts";
+import { peerWords, type FailedPeer } from "../platform/connect-failure.ts";
 import { AgentError, systemCode } from "../platform/failure.ts";
 import { unansweredFailure } from "./unanswered-failure.ts";
 
@@ -66,11 +66,11 @@ function upgradeFailure(error: Error, peer: FailedPeer): AgentError {
   return unansweredFailure(error, peer);
 }
 
-function refused({ host, port }: FailedPeer, how: string, cause?: Error): AgentError {
+function refused(peer: FailedPeer, how: string, cause?: Error): AgentError {
   return new AgentError(
     "mqtt/websocket-refused",
     "retry",
-    `${host}:${port} was asked for a WebSocket and answered ${how}. Check the endpoint, or a proxy that lets no WebSocket pass`,
+    `${peerWords(peer)} was asked for a WebSocket and answered ${how}. Check the endpoint, or a proxy that lets no WebSocket pass`,
     cause === undefined ? {} : { cause },
   );
 }

@@ -1,4 +1,5 @@
 import { AgentError, systemCode, type Remedy } from "./failure.ts";
+import { proxyWords, type Proxy } from "./proxy.ts";
 
 /** What can stand between us and a peer. */
 type ConnectFact =
@@ -90,15 +91,22 @@ export interface FailedPeer {
   readonly codes: ConnectCodes;
   readonly host: string;
   readonly port: number;
+  readonly proxy?: Pick<Proxy, "host" | "port">;
   /** The client's key, if it has one: what made its signature fail says more than the handshake. */
   readonly key?: { readonly failure: unknown };
+}
+
+/** `hub.example:8883`, and through which proxy. */
+export function peerWords({ host, port, proxy }: FailedPeer): string {
+  return `${host}:${port}${proxy === undefined ? "" : ` (through ${proxyWords(proxy)})`}`;
 }
 
 /**
  * Gives a failed connect its code, remedy and sentence. Codes that are not known are retried and keep their number.
  * @see https://nodejs.org/api/tls.html#x509-certificate-error-codes
  */
-export function connectFailure(error: unknown, { codes, host, port, key }: FailedPeer): AgentError {
+export function connectFailure(error: unknown, peer: FailedPeer): AgentError {
+  const { codes, key } = peer;
   const code = systemCode(error);
   if (code === "ERR_SSL_SIGNER_REFUSED" && key?.failure instanceof AgentError) return key.failure;
   const unknown: Row = {
@@ -107,7 +115,7 @@ export function connectFailure(error: unknown, { codes, host, port, key }: Faile
     says: `the connection failed${code === "" ? "" : ` (${code})`}`,
   };
   const row = rows[code.replace("ERR_SSL_SSL/TLS_", "ERR_SSL_SSLV3_")] ?? unknown;
-  return new AgentError(codes[row.fact], row.remedy, `cannot connect to ${host}:${port}: ${row.says}`, {
+  return new AgentError(codes[row.fact], row.remedy, `cannot connect to ${peerWords(peer)}: ${row.says}`, {
     cause: error,
   });
 }

@@ -1,13 +1,14 @@
+import type { Socket } from "node:net";
 import { connect, type TLSSocket } from "node:tls";
 import { untilAborted } from "./abort.ts";
-import { connectFailure, type FailedPeer } from "./connect-failure.ts";
+import { connectFailure, peerWords, type FailedPeer } from "./connect-failure.ts";
 import { AgentError } from "./failure.ts";
 import { tlsOptions, type TlsPeer } from "./tls-options.ts";
 
 /**
- * Opens a TLS connection whose server proved the name we asked for, with TLS 1.2 or later.
+ * Opens a TLS connection whose server proved the name we asked for, with TLS 1.2 or later; through the proxy where there is one.
  * @param failed how to name the peer when that fails.
- * @throws AgentError with the codes of `connectFailure`, or `…/closed-early` (retry); the signal's reason when aborted.
+ * @throws AgentError with the codes of `connectFailure`, or `…/closed-early` (retry), or those of `openTunnel`; the signal's reason when aborted.
  */
 export async function openSecureSocket(
   peer: TlsPeer,
@@ -15,7 +16,7 @@ export async function openSecureSocket(
   signal: AbortSignal,
 ): Promise<TLSSocket> {
   signal.throwIfAborted();
-  const socket = connectTls(peer, failed);
+  const socket = connectTls(peer, failed, await tunnel(peer, signal));
   // Packets leave as several small writes; Nagle's algorithm would hold each back for the peer's delayed ACK, some 40 ms.
   socket.setNoDelay(true);
   const { promise, resolve, reject } = Promise.withResolvers<TLSSocket>();
@@ -27,7 +28,7 @@ export async function openSecureSocket(
       new AgentError(
         failed.codes["closed-early"],
         "retry",
-        `${peer.host}:${peer.port} closed the connection before it was secure`,
+        `${peerWords(failed)} closed the connection before it was secure`,
       ),
     );
   };
@@ -46,11 +47,20 @@ export async function openSecureSocket(
   }
 }
 
+/** Undefined where we connect by ourselves. */
+async function tunnel({ host, port, proxy }: TlsPeer, signal: AbortSignal): Promise<Socket | undefined> {
+  if (proxy === undefined) return undefined;
+  // Loads Node's HTTP client, which a device without a proxy does not need for this.
+  const { openTunnel } = await import("./proxy-tunnel.ts");
+  return openTunnel(proxy, { host, port }, signal);
+}
+
 /** A key or certificate that OpenSSL cannot use is thrown at once. */
-function connectTls(peer: TlsPeer, failed: FailedPeer): TLSSocket {
+function connectTls(peer: TlsPeer, failed: FailedPeer, through: Socket | undefined): TLSSocket {
   try {
-    return connect(tlsOptions(peer));
+    return connect({ ...tlsOptions(peer), ...(through !== undefined && { socket: through }) });
   } catch (error) {
+    through?.destroy();
     throw connectFailure(error, failed);
   }
 }

@@ -1,11 +1,14 @@
 import { isIP } from "node:net";
 import type { ConnectionOptions } from "node:tls";
+import type { Proxy } from "./proxy.ts";
 import type { Secret } from "./secret.ts";
 
 export interface TlsPeer {
   /** Host name or address; also the name that the server's certificate must bear. */
   readonly host: string;
   readonly port: number;
+  /** Where set, the only way out. */
+  readonly proxy?: Proxy;
   /** PEM roots to trust, and no others. */
   readonly trustedRoots: string;
   /** What the client shows and proves, where the server asks for it. */

@@ -2,6 +2,7 @@ import { request, type IncomingMessage, type RequestOptions } from "node:http";
 import { within } from "../platform/abort.ts";
 import { connectFailure } from "../platform/connect-failure.ts";
 import { AgentError } from "../platform/failure.ts";
+import type { Proxy } from "../platform/proxy.ts";
 import { parseRetryAfter } from "../platform/retry-after.ts";
 import { openSecureSocket } from "../platform/secure-socket.ts";
 import type { LinkProof } from "../mqtt/link.ts";
@@ -12,6 +13,8 @@ import { pollPath, registerBody, registerPath, type Reply } from "./wire.ts";
 interface HttpsConnection extends LinkProof {
   readonly endpoint: string;
   readonly port: number;
+  /** Where set, the only way out. */
+  readonly proxy?: Proxy;
   readonly trustedRoots: string;
   readonly idScope: string;
   readonly registrationId: string;
@@ -78,9 +81,9 @@ function noAnswer(): AgentError {
 }
 
 async function exchange(to: HttpsConnection, question: Question, signal: AbortSignal): Promise<Reply> {
-  const { endpoint: host, port, clientCertificate } = to;
+  const { endpoint: host, port, proxy, clientCertificate } = to;
   const key = clientCertificate === undefined ? {} : { key: clientCertificate.key };
-  const failed = { codes: connectCodes, host, port, ...key };
+  const failed = { codes: connectCodes, host, port, ...key, ...(proxy !== undefined && { proxy }) };
   // Secured first: what is written during the handshake turns each of its failures into EPROTO.
   const socket = await openSecureSocket({ ...to, host }, failed, signal);
   const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();

@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { within } from "../platform/abort.ts";
 import { AgentError } from "../platform/failure.ts";
+import type { Proxy } from "../platform/proxy.ts";
 import type { Link, LinkProof, OpenLink, Transport } from "../mqtt/link.ts";
 import type { RegistrationTransport } from "./register.ts";
 import {
@@ -20,6 +21,8 @@ export interface DpsConnection extends LinkProof {
   readonly transport?: Transport;
   /** For MQTT over WebSocket; 443 where not told. */
   readonly webSocketPort?: number;
+  /** Where set, the only way out. */
+  readonly proxy?: Proxy;
   readonly trustedRoots: string;
   readonly registrationId: string;
   readonly username: string;

@@ -30,6 +30,8 @@ interface GatewayOptions {
   readonly isClockSynchronised?: boolean;
   /** Where the state goes, where that is no folder of this gateway. */
   readonly stateDirectory?: string;
+  /** Lines of TOML to add above the first table. */
+  readonly top?: readonly string[];
   /** TOML to add at the end. */
   readonly more?: string;
 }
@@ -132,6 +134,7 @@ export class Gateway implements AsyncDisposable {
     const lines = [
       `id_scope = "${idScope ?? this.#options.idScope ?? this.#cloud.idScope}"`,
       ...this.#identityLines(),
+      ...(this.#options.top ?? []),
       `[provisioning]`,
       `endpoint = "${this.#cloud.dps.host}"`,
       ...(this.#options.overHttps === true

@@ -55,6 +55,31 @@ const badValues: readonly Case[] = [
     "config.toml:2: key: expected a key URI, file:NAME, file:/PATH or pkcs11:…, found 88 characters without file: in front (not shown: they may be a key). Fix: put the key into the file device.key with mode 0600 beside this one and delete the line; a key that was pasted here is no longer secret, so regenerate it in Azure.",
   ],
   [
+    "a password in the proxy's address",
+    `${scope}proxy = "http://gateway:hunter2@proxy.test:3128"`,
+    'config.toml:2: proxy: expected http://HOST:PORT, found a user name or password in the address (not shown). Fix: put user:password into a file with mode 0600 beside this one, write proxy_credentials = "file:proxy.login", and leave http://HOST:PORT here; a password that stood here was readable by others, so change it.',
+  ],
+  [
+    "a proxy without its scheme",
+    `${scope}proxy = "proxy.test:3128"`,
+    'config.toml:2: proxy: expected http://HOST:PORT, found "proxy.test:3128". Fix: write "http://proxy.test:3128".',
+  ],
+  [
+    "a proxy of another kind",
+    `${scope}proxy = "socks5://proxy.test:1080"`,
+    'config.toml:2: proxy: expected http://HOST:PORT, found "socks5://proxy.test:1080". Fix: use a proxy that is spoken to in plain HTTP; what goes through it is TLS all the same.',
+  ],
+  [
+    "a proxy without a port",
+    `${scope}proxy = "http://proxy.test"\n`,
+    'config.toml:2: proxy: expected http://HOST:PORT, found "http://proxy.test". Fix: write it such as "http://proxy.plant.example:3128".',
+  ],
+  [
+    "the proxy's credentials themselves",
+    `${scope}proxy_credentials = "gateway:hunter2"`,
+    'config.toml:2: proxy_credentials: expected file:NAME or file:/PATH, found 15 characters without file: in front (not shown: they may be a password). Fix: put user:password into a file with mode 0600 beside this one and write its name, such as "file:proxy.login"; a password that stood here was readable by others, so change it.',
+  ],
+  [
     "a key file without its scheme",
     `${scope}key = "device.key"`,
     'config.toml:2: key: expected a key URI, file:NAME, file:/PATH or pkcs11:…, found "device.key". Fix: write "file:device.key".',
@@ -224,13 +249,13 @@ const badNames: readonly Case[] = [
   [
     "a key pasted as a name",
     `${scope}"${groupKey}" = true`,
-    `config.toml:2: 88 characters (not shown: they may be a key): ${unknownWords}. Fix: delete it; what is known here: id_scope, registration_id, key, certificate, provisioning, hub, tls, log, apply.`,
+    `config.toml:2: 88 characters (not shown: they may be a key): ${unknownWords}. Fix: delete it; what is known here: id_scope, registration_id, key, certificate, proxy, proxy_credentials, provisioning, hub, tls, log, apply.`,
   ],
   [
     "names that JavaScript objects have",
     `${scope}__proto__ = 1\nconstructor = 2`,
-    `config.toml:2: __proto__: ${unknownWords}. Fix: delete it; what is known here: id_scope, registration_id, key, certificate, provisioning, hub, tls, log, apply.`,
-    `config.toml:3: constructor: ${unknownWords}. Fix: delete it; what is known here: id_scope, registration_id, key, certificate, provisioning, hub, tls, log, apply.`,
+    `config.toml:2: __proto__: ${unknownWords}. Fix: delete it; what is known here: id_scope, registration_id, key, certificate, proxy, proxy_credentials, provisioning, hub, tls, log, apply.`,
+    `config.toml:3: constructor: ${unknownWords}. Fix: delete it; what is known here: id_scope, registration_id, key, certificate, proxy, proxy_credentials, provisioning, hub, tls, log, apply.`,
   ],
 ];
 
