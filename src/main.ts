@@ -17,6 +17,7 @@ import { lineOutput } from "./platform/line-output.ts";
 import { createLog } from "./platform/log.ts";
 import { createServiceManager } from "./platform/service-manager.ts";
 import { systemClock } from "./platform/time.ts";
+import { memoryDirectory } from "./platform/work-folder.ts";
 import { startWatchdog } from "./platform/watchdog.ts";
 
 const { version } = manifest;
@@ -68,6 +69,7 @@ async function runAgent(sources: ConfigSources): Promise<number> {
         serviceManager,
         watchdog,
         tokens,
+        memoryDirectory: memoryDirectory(process.env),
       }),
   });
 }
@@ -95,7 +97,12 @@ async function runCommandLine(args: readonly string[]): Promise<number> {
     },
     version,
     run: runAgent,
-    device: { hostName: hostname(), clock: systemClock, tokens },
+    device: {
+      hostName: hostname(),
+      clock: systemClock,
+      tokens,
+      memoryDirectory: memoryDirectory(process.env),
+    },
   });
 }
 

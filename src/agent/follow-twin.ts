@@ -18,6 +18,8 @@ import type { Told } from "./reporter.ts";
 export interface Standing {
   /** As it was when last opened. */
   readonly identity: Identity;
+  /** What it took to prove it to the hub, milliseconds. */
+  readonly provenInMs?: number;
   /** Why it could not be opened since. */
   readonly trouble?: AgentError;
 }
@@ -149,8 +151,8 @@ async function factsOf({ phase, parts, standing }: Following): Promise<AgentFact
 }
 
 function tellHealth({ phase, parts, standing }: Following, desired: Desired, reconciled: Reconciled): void {
-  const { identity, trouble } = standing;
-  const { certificateExpiresAtMs, warnings } = identity;
+  const { identity, provenInMs, trouble } = standing;
+  const { attestation, certificateExpiresAtMs, warnings } = identity;
   parts.onHealth({
     at: "connected",
     hub: phase.assignment.hub,
@@ -161,6 +163,7 @@ function tellHealth({ phase, parts, standing }: Following, desired: Desired, rec
       .map(({ component, property }) => (component === undefined ? property : `${component}.${property}`)),
     isFallback: phase.askDpsAtMs !== undefined,
     ...(certificateExpiresAtMs !== undefined && { certificateExpiresAtMs }),
+    ...(attestation === "tpm" && provenInMs !== undefined && { tpmSignsInMs: provenInMs }),
     warnings: trouble === undefined ? warnings : [`${trouble.message} [${trouble.code}]`, ...warnings],
   });
 }

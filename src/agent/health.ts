@@ -13,6 +13,8 @@ export type HealthFacts =
       /** Set when this hub only serves until DPS answers. */
       readonly isFallback: boolean;
       readonly certificateExpiresAtMs?: number;
+      /** With a TPM: what its latest signature took. */
+      readonly tpmSignsInMs?: number;
       /** What a person should mend though the device is connected, as sentences. */
       readonly warnings?: readonly string[];
     }
@@ -53,7 +55,8 @@ function connected(facts: Extract<HealthFacts, { at: "connected" }>): string {
     facts.certificateExpiresAtMs === undefined
       ? ""
       : `; certificate holds until ${new Date(facts.certificateExpiresAtMs).toISOString().slice(0, 10)}`;
-  return `connected to ${facts.hub} as ${facts.deviceId}${fallback}; ${twin}${expiry}${warningWords(facts)}`;
+  const tpm = facts.tpmSignsInMs === undefined ? "" : `; the TPM signs in ${facts.tpmSignsInMs} ms`;
+  return `connected to ${facts.hub} as ${facts.deviceId}${fallback}; ${twin}${expiry}${tpm}${warningWords(facts)}`;
 }
 
 function warningWords({ warnings = [] }: { readonly warnings?: readonly string[] }): string {

@@ -24,8 +24,8 @@ export async function lookAgain(
   try {
     await using open = await parts.openIdentity(signal);
     assertSameIdentity(phase, parts, open.identity);
-    await proveToHub(open.credential, phase, parts, signal);
-    return { identity: open.identity };
+    const { tookMs } = await proveToHub(open.credential, phase, parts, signal);
+    return { identity: open.identity, provenInMs: tookMs };
   } catch (error) {
     if (!(error instanceof AgentError) || error.code === "identity/changed") throw error;
     parts.log.error("identity.failed", { error });
@@ -33,15 +33,19 @@ export async function lookAgain(
   }
 }
 
-/** Makes what the assigned hub is shown. @throws AgentError as the key. */
+/** Makes what the assigned hub is shown, and measures how long the key takes for it. @throws AgentError as the key. */
 export async function proveToHub(
   credential: Credential,
-  { assignment: { hub, deviceId } }: Online,
-  { signingTime, config }: Parts,
+  { assignment: { hub, deviceId, hubKey } }: Online,
+  { clock, signingTime, config }: Parts,
   signal: AbortSignal,
-): Promise<LinkProof> {
+): Promise<{ readonly proof: LinkProof; readonly tookMs: number }> {
+  const startedAt = clock.monotonic();
   const expiresAtMs = signingTime.now() + config.hub.tokenLifetimeMs;
-  return prove(credential, { resource: hubResource(hub, deviceId), expiresAtMs }, signal);
+  const wrapped = hubKey === undefined ? {} : { wrappedKey: hubKey };
+  const resource = hubResource(hub, deviceId);
+  const proof = await prove(credential, { resource, expiresAtMs, ...wrapped }, signal);
+  return { proof, tookMs: Math.round(clock.monotonic() - startedAt) };
 }
 
 /** The key is opened for each session; if it was exchanged meanwhile, the assignment has to be looked at again. */

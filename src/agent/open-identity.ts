@@ -1,4 +1,4 @@
-import type { Config, KeyLocation } from "../config/config.ts";
+import type { CertificateLocation, Config } from "../config/config.ts";
 import { isRegistrationId } from "../config/registration-id.ts";
 import {
   certificateDigest,
@@ -10,23 +10,33 @@ import {
 import { certificateWarnings, checkCertificate } from "../identity/check-certificate.ts";
 import type { OpenIdentity } from "../identity/identity.ts";
 import { openHmacKey, openTlsKey, readCertificates } from "../identity/open.ts";
+import type { LazyTpm } from "../identity/lazy-tpm.ts";
 import type { Pkcs11Tokens } from "../identity/pkcs11/tokens.ts";
 import { AgentError } from "../platform/failure.ts";
 
+/** What an identity is opened with, besides the configuration. */
+export interface Opening {
+  readonly hostName: string;
+  /** Wall clock, milliseconds since 1970, by which a certificate holds or not. */
+  readonly nowMs: number;
+  /** Stay logged in from step to step. */
+  readonly tokens: Pkcs11Tokens;
+  readonly tpm: LazyTpm;
+}
+
 /**
  * Opens the identity that the config points to. What was opened is closed when the step ends.
- * @param tokens stay logged in from step to step.
- * @param nowMs wall clock, milliseconds since 1970, by which a certificate holds or not.
- * @throws AgentError as `openHmacKey`, or with a certificate as `readCertificates`, `parseCertificates`, `openTlsKey` and
+ * @throws AgentError as `openHmacKey`, with a TPM as `TpmDevice`, or with a certificate as `readCertificates`, `parseCertificates`, `openTlsKey` and
  *   `checkCertificate`; `identity/no-registration-id` (operator).
  */
 export async function openIdentity(
   config: Config,
-  hostName: string,
-  nowMs: number,
-  tokens: Pkcs11Tokens,
+  opening: Opening,
+  signal: AbortSignal,
 ): Promise<OpenIdentity> {
-  if (config.certificate !== undefined) return openCertificate(config, config.certificate, nowMs, tokens);
+  const { hostName, tokens, tpm } = opening;
+  if (config.certificate !== undefined) return openCertificate(config, config.certificate, opening);
+  if (config.key.scheme === "tpm2") return openTpm(config, tpm, signal);
   const { key, ...facts } = await openHmacKey(config.key, tokens);
   const registrationId = config.registrationId ?? fromHostName(hostName);
   return {
@@ -38,11 +48,23 @@ export async function openIdentity(
   };
 }
 
+/** The registration ID is derived from the endorsement key, as Azure's own clients do it, unless the operator chose another. */
+async function openTpm(config: Config, tpm: LazyTpm, signal: AbortSignal): Promise<OpenIdentity> {
+  const device = await tpm.get();
+  const { credential, registrationId, ...facts } = await device.open(signal);
+  return {
+    identity: { registrationId: config.registrationId ?? registrationId, attestation: "tpm", ...facts },
+    credential: { attestation: "tpm", tpm: credential },
+    async [Symbol.asyncDispose]() {
+      // Nothing of it stays in the TPM between two commands.
+    },
+  };
+}
+
 async function openCertificate(
   { key: keyAt, registrationId }: Config,
-  certificateAt: KeyLocation,
-  nowMs: number,
-  tokens: Pkcs11Tokens,
+  certificateAt: CertificateLocation,
+  { nowMs, tokens }: Opening,
 ): Promise<OpenIdentity> {
   const chain = parseCertificates(await readCertificates(certificateAt, tokens));
   const certified = chain.leaf.publicKey.export({ type: "spki", format: "der" });

@@ -1,3 +1,4 @@
+import type { WrappedKey } from "../identity/identity.ts";
 import { fingerprint, type Assignment } from "../provisioning/assignment.ts";
 import { openOverMqtt } from "../provisioning/over-mqtt.ts";
 import { register } from "../provisioning/register.ts";
@@ -20,14 +21,15 @@ export async function provision(
   signal: AbortSignal,
 ): Promise<Phase> {
   const startedAt = parts.clock.monotonic();
-  const assigned = await ask(phase, parts, signal);
+  const { assigned, hubKey } = await ask(phase, parts, signal);
   const { idScope, provisioning } = parts.config;
-  const { status: _status, ...place } = assigned;
+  const { status: _status, authenticationKey: _wrapped, ...place } = assigned;
   const assignment: Assignment = {
     ...place,
     assignedAtMs: parts.signingTime.now(),
     because: phase.because,
     madeFrom: fingerprint(idScope, provisioning.endpoint, phase.identity),
+    ...(hubKey !== undefined && { hubKey }),
   };
   const { hub, deviceId, substatus } = assignment;
   const tookMs = Math.round(parts.clock.monotonic() - startedAt);
@@ -42,32 +44,31 @@ async function ask(
   { identity }: Extract<Phase, { at: "provisioning" }>,
   parts: Parts,
   signal: AbortSignal,
-): Promise<Assigned> {
+): Promise<{ readonly assigned: Assigned; readonly hubKey?: WrappedKey }> {
   const { idScope, provisioning } = parts.config;
   const { registrationId } = identity;
   const { endpoint, port, transport: over, webSocketPort, apiVersion, payload } = provisioning;
   await using open = await parts.openIdentity(signal);
+  const { credential } = open;
   const resource = dpsResource(idScope, registrationId);
   const expiresAtMs = parts.signingTime.now() + tokenLifetimeMs;
-  const proof = await prove(open.credential, { resource, expiresAtMs, keyName: dpsKeyName }, signal);
   const userAgent = `latebind/${parts.version}`;
-  const to = {
-    endpoint,
-    port,
-    registrationId,
-    payload,
-    trustedRoots: await parts.trustedRoots(),
-    ...(await parts.through()),
-    ...proof,
-  };
+  const trustedRoots = await parts.trustedRoots();
+  const to = { endpoint, port, registrationId, payload, trustedRoots, ...(await parts.through()) };
+  if (credential.attestation === "tpm") {
+    const { registerByTpm } = await import("./register-by-tpm.ts");
+    const registration = { to: { ...to, idScope, apiVersion, userAgent }, resource, expiresAtMs };
+    return await registerByTpm(credential.tpm, registration, parts, signal);
+  }
+  const proof = await prove(credential, { resource, expiresAtMs, keyName: dpsKeyName }, signal);
   if (over === "https") {
     // Loads Node's HTTP client, which a device on MQTT never needs.
     const { overHttps } = await import("../provisioning/over-https.ts");
-    const transport = overHttps({ ...to, idScope, apiVersion, userAgent });
-    return await register(transport, parts.clock, signal);
+    const transport = overHttps({ ...to, ...proof, idScope, apiVersion, userAgent });
+    return { assigned: await register(transport, parts.clock, signal) };
   }
   const username = dpsUsername(idScope, registrationId, apiVersion, userAgent);
-  const overMqtt = { ...to, username, transport: over, webSocketPort };
+  const overMqtt = { ...to, ...proof, username, transport: over, webSocketPort };
   await using transport = await openOverMqtt(parts.openLink, overMqtt, signal);
-  return await register(transport, parts.clock, signal);
+  return { assigned: await register(transport, parts.clock, signal) };
 }

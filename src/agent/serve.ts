@@ -66,22 +66,23 @@ export async function serve(serving: Serving, signal: AbortSignal): Promise<Ende
   const { phase, parts, onAccepted } = serving;
   const { clock, log } = parts;
   const startedAt = clock.monotonic();
-  const { session: opened, identity } = await connect(phase, parts, signal);
+  const { session: opened, standing } = await connect(phase, parts, signal);
   await using session = opened;
   const { hub, deviceId } = phase.assignment;
   log.notice("hub.connected", { hub, deviceId, tookMs: Math.round(clock.monotonic() - startedAt) });
   onAccepted();
   await promote(phase, parts);
-  return await stay(serving, session, identity, signal);
+  return await stay(serving, session, standing, signal);
 }
 
 async function stay(
   { phase, parts, device }: Serving,
   session: Session,
-  identity: Identity,
+  first: Standing,
   signal: AbortSignal,
 ): Promise<Ended> {
-  let standing: Standing = { identity };
+  const { identity } = first;
+  let standing = first;
   let lookAfterMs = firstLookAfterMs(identity, parts);
   for (let failures = 0; ;) {
     const askDpsInMs = askInMs(phase, parts);
@@ -94,7 +95,7 @@ async function stay(
     if (leave.input === undefined && askDpsInMs <= lookAfterMs) return askDps(phase);
     standing = await lookAgain(phase, parts, standing.identity, signal);
     failures = standing.trouble === undefined ? 0 : failures + 1;
-    if (failures === 0 && identity.attestation === "symmetric-key") {
+    if (failures === 0 && identity.attestation !== "x509") {
       return { because: "token renewal", next: phase };
     }
     lookAfterMs = failures === 0 ? lookEveryMs : backoff(lookLadder, failures, parts.random);
@@ -135,6 +136,7 @@ function askInMs({ askDpsAtMs }: Online, { clock }: Parts): number {
 function firstLookAfterMs({ attestation }: Identity, { config, random }: Parts): number {
   switch (attestation) {
     case "symmetric-key":
+    case "tpm":
       return config.hub.tokenLifetimeMs * (renewFrom + renewSpan * random());
     case "x509":
       return lookEveryMs;
@@ -150,17 +152,18 @@ async function connect(
   phase: Online,
   parts: Parts,
   signal: AbortSignal,
-): Promise<{ readonly session: Session; readonly identity: Identity }> {
+): Promise<{ readonly session: Session; readonly standing: Standing }> {
   const { port, transport, webSocketPort, apiVersion, keepAliveMs } = parts.config.hub;
   const { hub, deviceId } = phase.assignment;
   await using open = await parts.openIdentity(signal);
   assertSameIdentity(phase, parts, open.identity);
   const username = hubUsername(hub, deviceId, apiVersion, `latebind/${parts.version}`);
-  const proof = await proveToHub(open.credential, phase, parts, signal);
+  const { proof, tookMs } = await proveToHub(open.credential, phase, parts, signal);
   const trustedRoots = await parts.trustedRoots();
   const way = { port, transport, webSocketPort, keepAliveMs };
   const to = { hub, ...way, ...(await parts.through()), trustedRoots, deviceId, username, ...proof };
-  return { session: await openSession(parts.openLink, to, signal), identity: open.identity };
+  const session = await openSession(parts.openLink, to, signal);
+  return { session, standing: { identity: open.identity, provenInMs: tookMs } };
 }
 
 async function promote({ assignment }: Online, { assignments }: Parts): Promise<void> {

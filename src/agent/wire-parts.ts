@@ -3,6 +3,7 @@ import type { Appliers } from "../appliers/applier.ts";
 import { createApplier } from "../appliers/create-applier.ts";
 import { handlerFolders } from "../appliers/handler.ts";
 import type { Config } from "../config/config.ts";
+import { LazyTpm } from "../identity/lazy-tpm.ts";
 import type { Pkcs11Tokens } from "../identity/pkcs11/tokens.ts";
 import type { OpenLink } from "../mqtt/link.ts";
 import type { Random } from "../platform/backoff.ts";
@@ -33,6 +34,8 @@ import type { Parts } from "./parts.ts";
 export interface Surroundings {
   readonly version: string;
   readonly stateDirectory: string;
+  /** As `memoryDirectory` of the platform. */
+  readonly memoryDirectory: string;
   readonly hostName: string;
   readonly openLink: OpenLink;
   readonly clock: Clock;
@@ -80,12 +83,16 @@ export function wire(config: Config, around: Surroundings): Parts {
   const signingTime = new SigningTime(around.clock);
   let isReady = false;
   let lastError: string | undefined;
+  const tpm = new LazyTpm(config.tpm, around.memoryDirectory);
   log.setLevel(config.log.level);
   around.tokens.forgetRefusedPins();
   return {
     config,
     version: around.version,
-    openIdentity: async () => openIdentity(config, around.hostName, signingTime.now(), around.tokens),
+    openIdentity: async (signal) => {
+      const { hostName, tokens } = around;
+      return openIdentity(config, { hostName, nowMs: signingTime.now(), tokens, tpm }, signal);
+    },
     openLink: around.openLink,
     trustedRoots: async () => readTrustedRoots(config.tls.trustBundle),
     assignments,

@@ -6,4 +6,6 @@ export interface DeviceParts {
   readonly hostName: string;
   readonly clock: Pick<Clock, "now">;
   readonly tokens: Pkcs11Tokens;
+  /** As `memoryDirectory` of the platform. */
+  readonly memoryDirectory: string;
 }

@@ -4,6 +4,7 @@ import { loadConfig, type ConfigSources } from "../config/load.ts";
 import { formatProblem } from "../config/problem.ts";
 import { parseCertificates } from "../identity/certificate.ts";
 import type { OpenIdentity } from "../identity/identity.ts";
+import { LazyTpm } from "../identity/lazy-tpm.ts";
 import { AgentError } from "../platform/failure.ts";
 import type { DeviceParts } from "./device-parts.ts";
 import { exitCode } from "./exit-code.ts";
@@ -21,7 +22,7 @@ export interface IdentityOptions {
 export async function showIdentity(
   sources: ConfigSources,
   options: IdentityOptions,
-  { hostName, clock, tokens }: DeviceParts,
+  { hostName, clock, tokens, memoryDirectory }: DeviceParts,
   io: CliIo,
 ): Promise<number> {
   if (options.json === true && options.csv === true) {
@@ -34,7 +35,9 @@ export async function showIdentity(
     return exitCode.config;
   }
   try {
-    await using opened = await openIdentity(loaded.config, hostName, clock.now(), tokens);
+    const tpm = new LazyTpm(loaded.config.tpm, memoryDirectory);
+    const opening = { hostName, nowMs: clock.now(), tokens, tpm };
+    await using opened = await openIdentity(loaded.config, opening, never);
     io.stdout(render(describe(opened), options));
     return exitCode.ok;
   } catch (error) {
@@ -43,6 +46,8 @@ export async function showIdentity(
     return exitCode.failure;
   }
 }
+
+const never = new AbortController().signal;
 
 /** What is shown, in this order; a certificate's fields are absent with a symmetric key. */
 interface Description {

@@ -15,21 +15,26 @@ export interface Config {
   readonly registrationId?: string;
   readonly key: KeyLocation;
   /** The device's certificate and its intermediates, for X.509. Absent: the key is a symmetric one. */
-  readonly certificate?: KeyLocation;
+  readonly certificate?: CertificateLocation;
   /** The only way out, where there is one. */
   readonly proxy?: ProxyConfig;
   readonly provisioning: ProvisioningConfig;
   readonly hub: HubConfig;
   readonly tls: TlsConfig;
+  readonly tpm: TpmConfig;
   readonly log: { readonly level: LogLevel };
   /** In the order of the files; no two have the same property or the same file. */
   readonly apply: readonly ApplyRule[];
 }
 
+/** Where the device's certificate is. */
+export type CertificateLocation = Exclude<KeyLocation, { readonly scheme: "tpm2" }>;
+
 /** Where the device's key is, by the scheme of its URI. */
 export type KeyLocation =
   | { readonly scheme: "file"; readonly locations: readonly KeyFile[] }
-  | Pkcs11Location;
+  | Pkcs11Location
+  | { readonly scheme: "tpm2" };
 
 /** `pin`: the places of the file with the PIN; absent where the URI names none. */
 export interface Pkcs11Location extends Omit<Pkcs11Uri, "pinSource"> {
@@ -69,6 +74,19 @@ interface HubConfig {
 interface TlsConfig {
   /** PEM file with the roots to trust; the system's store where the operator named none. */
   readonly trustBundle: string;
+}
+
+/** How to use the TPM of this machine, whether a key is in it or not. */
+interface TpmConfig {
+  /** As tpm2-tools take it: `device:/dev/tpmrm0`. */
+  readonly tcti: string;
+  readonly ekTemplate: "tcg" | "azure-sdk";
+  /** Persistent handles: `0x81010001`. */
+  readonly ekHandle: string;
+  readonly srkHandle: string;
+  /** Files with the authorization values of the hierarchies; absent where they are empty. */
+  readonly ownerAuth?: readonly KeyFile[];
+  readonly endorsementAuth?: readonly KeyFile[];
 }
 
 /** One `[[apply]]` table: the desired property and what it becomes on this device. */

@@ -4,7 +4,15 @@ import { parsePkcs11Uri, type Pkcs11Uri } from "./pkcs11-uri.ts";
 import { isCleanAbsolutePath } from "./value-schemas.ts";
 
 /** Where a key URI points. A name without `/` is looked up later, first among the credentials, then beside the configuration. */
-export type KeyUri = FileUri | Pkcs11Uri;
+export type KeyUri = FileUri | Pkcs11Uri | Tpm2Uri;
+
+/** Where a certificate is: a TPM holds none that would be the device's. */
+export type CertificateUri = Exclude<KeyUri, Tpm2Uri>;
+
+/** The key that the TPM of this machine got from the provisioning service. */
+interface Tpm2Uri {
+  readonly scheme: "tpm2";
+}
 
 interface FileUri {
   readonly scheme: "file";
@@ -13,7 +21,7 @@ interface FileUri {
 
 /**
  * Reads `file:device.key`, `file:/absolute/path` or `file:///absolute/path` (RFC 8089, 2), where the path is taken literally, and
- * `pkcs11:` as `parsePkcs11Uri` does.
+ * `pkcs11:` as `parsePkcs11Uri` does, and `tpm2:`.
  * @returns undefined for everything else; `explainKeyUri` says why.
  */
 export function parseKeyUri(text: string): KeyUri | undefined {
@@ -21,7 +29,14 @@ export function parseKeyUri(text: string): KeyUri | undefined {
     const parsed = parsePkcs11Uri(text);
     return "found" in parsed ? undefined : parsed;
   }
+  if (text === "tpm2:") return { scheme: "tpm2" };
   return parseFileUri(text);
+}
+
+/** As `parseKeyUri`, for a certificate. */
+export function parseCertificateUri(text: string): CertificateUri | undefined {
+  const uri = parseKeyUri(text);
+  return uri?.scheme === "tpm2" ? undefined : uri;
 }
 
 function parseFileUri(text: string): FileUri | undefined {
@@ -52,11 +67,14 @@ export function explainKeyUri(value: unknown): Partial<Diagnosis> {
     case "pkcs11":
       return explainPkcs11(value);
     case "tpm2":
-      return notYet("TPM 2.0");
+      return {
+        found: 'a "tpm2:" URI with something behind the colon',
+        fix: 'write "tpm2:" alone; how to reach the TPM is said in [tpm]',
+      };
     default:
       return {
         found: `the scheme ${quote(scheme)}`,
-        fix: "use file: with the name of a key file, or pkcs11: with a token and a key",
+        fix: "use file: with the name of a key file, pkcs11: with a token and a key, or tpm2: for the TPM",
       };
   }
 }
@@ -65,6 +83,12 @@ export function explainKeyUri(value: unknown): Partial<Diagnosis> {
 export function explainCertificateUri(value: unknown): Partial<Diagnosis> {
   if (typeof value !== "string") return {};
   if (value.startsWith("pkcs11:")) return explainPkcs11(value);
+  if (value.startsWith("tpm2:")) {
+    return {
+      found: "the TPM, which keeps no certificate for this",
+      fix: 'with key = "tpm2:" delete this line; for X.509 write the name of the certificate file, such as "file:device.pem"',
+    };
+  }
   if (value.includes("-----BEGIN ")) {
     return { found: "PEM", fix: 'put it into a file beside this one and write its name: "file:device.pem"' };
   }
@@ -76,14 +100,6 @@ export function explainCertificateUri(value: unknown): Partial<Diagnosis> {
 function explainPkcs11(uri: string): Partial<Diagnosis> {
   const parsed = parsePkcs11Uri(uri);
   return "found" in parsed ? parsed : {};
-}
-
-function notYet(kind: string): Partial<Diagnosis> {
-  return {
-    expected: "a key this version can use",
-    found: `a ${kind} key, which this version does not have yet`,
-    fix: 'use a key file, such as "file:device.key", until then',
-  };
 }
 
 function isNameOrPath(text: string): boolean {

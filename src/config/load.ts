@@ -1,11 +1,11 @@
 import { dirname, join } from "node:path";
-import type { ApplyRule, Config, KeyFile, KeyLocation, LocalFile } from "./config.ts";
+import type { ApplyRule, CertificateLocation, Config, KeyFile, KeyLocation, LocalFile } from "./config.ts";
 import { checkRules } from "./check-rules.ts";
 import type { ProxyConfig } from "../platform/proxy.ts";
 import { checkTargets } from "./check-targets.ts";
 import { docOf } from "./key-doc.ts";
 import { placeAt } from "./key-path.ts";
-import type { KeyUri } from "./key-uri.ts";
+import type { CertificateUri, KeyUri } from "./key-uri.ts";
 import { readLocalFiles } from "./local-files.ts";
 import { mergeTrees } from "./merge.ts";
 import type { Problem } from "./problem.ts";
@@ -73,21 +73,14 @@ function assemble(
   sources: ConfigSources,
   files: ReadonlyMap<string, LocalFile>,
 ): Config {
-  const { provisioning, hub, tls, log, apply } = values;
+  const { hub, tls, log, apply } = values;
   return {
     idScope: values.id_scope,
     ...(values.registration_id !== undefined && { registrationId: values.registration_id }),
     key: keyLocation(values.key, sources),
     ...(values.certificate !== undefined && { certificate: keyLocation(values.certificate, sources) }),
     ...(values.proxy !== undefined && { proxy: proxyOf(values.proxy, values.proxy_credentials, sources) }),
-    provisioning: {
-      endpoint: provisioning.endpoint,
-      transport: provisioning.transport,
-      port: provisioning.port ?? dpsPorts[provisioning.transport],
-      webSocketPort: provisioning.websocket_port,
-      apiVersion: provisioning.api_version,
-      ...(provisioning.payload !== undefined && { payload: provisioning.payload }),
-    },
+    provisioning: provisioningConfig(values),
     hub: {
       transport: hub.transport,
       webSocketPort: hub.websocket_port,
@@ -98,6 +91,7 @@ function assemble(
       refusalRetryMs: hub.refusal_retry,
     },
     tls: { trustBundle: tls.trust_bundle },
+    tpm: tpmConfig(values.tpm, sources),
     log: { level: log.level },
     apply: apply.map((rule) => toApplyRule(rule, files)),
   };
@@ -122,6 +116,34 @@ function toApplyRule(
   };
 }
 
+function provisioningConfig({ provisioning, key, certificate }: ValidConfig): Config["provisioning"] {
+  // DPS gives a TPM its key over HTTPS alone.
+  const isTpm = key.scheme === "tpm2" && certificate === undefined;
+  const transport = isTpm ? "https" : provisioning.transport;
+  return {
+    endpoint: provisioning.endpoint,
+    transport,
+    port: provisioning.port ?? dpsPorts[transport],
+    webSocketPort: provisioning.websocket_port,
+    apiVersion: provisioning.api_version,
+    ...(provisioning.payload !== undefined && { payload: provisioning.payload }),
+  };
+}
+
+function tpmConfig(tpm: ValidConfig["tpm"], sources: ConfigSources): Config["tpm"] {
+  const { owner_auth: owner, endorsement_auth: endorsement } = tpm;
+  return {
+    tcti: tpm.tcti,
+    ekTemplate: tpm.ek_template,
+    ekHandle: tpm.ek_handle,
+    srkHandle: tpm.srk_handle,
+    ...(owner !== undefined && { ownerAuth: places(owner.nameOrPath, sources) }),
+    ...(endorsement !== undefined && { endorsementAuth: places(endorsement.nameOrPath, sources) }),
+  };
+}
+
+function keyLocation(uri: CertificateUri, sources: ConfigSources): CertificateLocation;
+function keyLocation(uri: KeyUri, sources: ConfigSources): KeyLocation;
 function keyLocation(uri: KeyUri, sources: ConfigSources): KeyLocation {
   switch (uri.scheme) {
     case "file":
@@ -130,6 +152,8 @@ function keyLocation(uri: KeyUri, sources: ConfigSources): KeyLocation {
       const { pinSource, ...key } = uri;
       return { ...key, ...(pinSource !== undefined && { pin: places(pinSource, sources) }) };
     }
+    case "tpm2":
+      return uri;
   }
 }
 

@@ -2,7 +2,15 @@ import * as v from "valibot";
 import { logLevels } from "../platform/log.ts";
 import * as explain from "./explain.ts";
 import { documented } from "./key-doc.ts";
-import { explainCertificateUri, explainKeyUri, parseKeyUri, type KeyUri } from "./key-uri.ts";
+import {
+  explainCertificateUri,
+  explainKeyUri,
+  parseCertificateUri,
+  parseKeyUri,
+  type CertificateUri,
+  type KeyUri,
+} from "./key-uri.ts";
+import { tpmTable } from "./tpm-schema.ts";
 import { applyRule } from "./apply-schema.ts";
 import { isRegistrationId } from "./registration-id.ts";
 import { fileUri, proxy } from "./proxy-schema.ts";
@@ -29,7 +37,7 @@ const provisioning = v.object({
     },
   ),
   transport: documented(v.exactOptional(v.picklist(["mqtt", "websocket", "https"]), "mqtt"), {
-    help: "How to speak with the provisioning service: MQTT, MQTT over WebSocket, or HTTPS. The last two are for firewalls that let only port 443 pass.",
+    help: "How to speak with the provisioning service: MQTT, MQTT over WebSocket, or HTTPS. The last two are for firewalls that let only port 443 pass. A TPM is always attested over HTTPS, for the service takes it over nothing else.",
     expected: "mqtt, websocket or https",
   }),
   websocket_port: documented(v.exactOptional(port(), 443), {
@@ -135,8 +143,8 @@ export const configSchema = v.object({
       "file:device.key",
     ),
     {
-      help: "Where the key of this device is. file:NAME is a systemd credential of that name, or else the file beside this one; file:/PATH is that file. Mode 0600 or 0400; the content is the base64 key, individual or derived from the group's. pkcs11:token=LABEL;object=LABEL?module-path=/PATH&pin-source=file:NAME is a key in a token that stays there (RFC 7512); the PIN is found like a key file.",
-      expected: "a key URI, file:NAME, file:/PATH or pkcs11:…",
+      help: "Where the key of this device is. file:NAME is a systemd credential of that name, or else the file beside this one; file:/PATH is that file. Mode 0600 or 0400; the content is the base64 key, individual or derived from the group's. pkcs11:token=LABEL;object=LABEL?module-path=/PATH&pin-source=file:NAME is a key in a token that stays there (RFC 7512); the PIN is found like a key file. tpm2: is a key that the provisioning service gives to the TPM of this machine, by its endorsement key; nothing else has to be set.",
+      expected: "a key URI, file:NAME, file:/PATH, pkcs11:… or tpm2:",
       explain: explainKeyUri,
     },
   ),
@@ -144,8 +152,8 @@ export const configSchema = v.object({
     v.exactOptional(
       v.pipe(
         v.string(),
-        v.transform(parseKeyUri),
-        v.custom<KeyUri>((uri) => uri !== undefined),
+        v.transform(parseCertificateUri),
+        v.custom<CertificateUri>((uri) => uri !== undefined),
       ),
     ),
     {
@@ -179,6 +187,7 @@ export const configSchema = v.object({
   tls: documented(v.exactOptional(tls, {}), {
     help: "Whom to trust.",
   }),
+  tpm: tpmTable,
   log: documented(v.exactOptional(log, {}), {
     help: "What to write to the journal.",
   }),

@@ -4,7 +4,7 @@ import type { Secret } from "../platform/secret.ts";
 export interface Identity {
   /** 1–128 of `A–Z a–z 0–9 - . _ :`, ending in a letter, digit or `-`. */
   readonly registrationId: string;
-  readonly attestation: "symmetric-key" | "x509";
+  readonly attestation: "symmetric-key" | "x509" | "tpm";
   /** Names the credential without revealing it: changes exactly when the credential does. 64 hex digits. */
   readonly credentialDigest: string;
   /** Where the key lives, in words for a person: `file /etc/latebind/device.key`. */
@@ -49,10 +49,30 @@ export interface ClientCertificate {
   readonly key: Pick<TlsIdentityKey, "tlsKey" | "failure">;
 }
 
-/** How an identity is proven: by tokens that a key signs, or in the TLS handshake. */
+/** A key that only one TPM can load, wrapped by its storage root key: no secret, and worth nothing anywhere else. Base64. */
+export interface WrappedKey {
+  /** TPM2B_PUBLIC. */
+  readonly public: string;
+  /** TPM2B_PRIVATE. */
+  readonly private: string;
+}
+
+/** A TPM that proves who it is by opening what only it can open. */
+export interface TpmCredential {
+  /** Base64 of TPM2B_PUBLIC each, as DPS wants to hear them. */
+  readonly endorsementKey: string;
+  readonly storageRootKey: string;
+  /** Takes in a key that a service wrapped for this TPM. Nothing stays in the TPM. @throws AgentError as `takeInKey`. */
+  takeIn(authenticationKey: string, signal: AbortSignal): Promise<WrappedKey>;
+  /** A key that was taken in. Its use fails with `identity/changed` or `identity/tpm-hub-key-lost` where the TPM has forgotten it. */
+  keyOf(wrapped: WrappedKey): Key;
+}
+
+/** How an identity is proven: by tokens that a key signs, in the TLS handshake, or by a challenge that its TPM solves. */
 export type Credential =
   | { readonly attestation: "symmetric-key"; readonly key: Key }
-  | { readonly attestation: "x509"; readonly certificate: ClientCertificate };
+  | { readonly attestation: "x509"; readonly certificate: ClientCertificate }
+  | { readonly attestation: "tpm"; readonly tpm: TpmCredential };
 
 /** An identity with its key open; lives as long as one step needs it. */
 export interface OpenIdentity extends AsyncDisposable {

@@ -1,4 +1,5 @@
-import type { KeyLocation } from "../config/config.ts";
+import { AgentError } from "../platform/failure.ts";
+import type { CertificateLocation, KeyLocation } from "../config/config.ts";
 import { readCertificateFile, type CertificateSource } from "./certificate-file.ts";
 import type { OpenHmacKey, TlsIdentityKey } from "./identity.ts";
 import { openKeyFile } from "./key-file.ts";
@@ -9,7 +10,10 @@ import type { Pkcs11Tokens } from "./pkcs11/tokens.ts";
  */
 
 /** Opens a symmetric key. @throws AgentError as `openKeyFile` and `openTokenSecret`. */
-export async function openHmacKey(at: KeyLocation, tokens: Pkcs11Tokens): Promise<OpenHmacKey> {
+export async function openHmacKey(
+  at: Exclude<KeyLocation, { readonly scheme: "tpm2" }>,
+  tokens: Pkcs11Tokens,
+): Promise<OpenHmacKey> {
   switch (at.scheme) {
     case "file":
       return openKeyFile(at.locations);
@@ -34,11 +38,21 @@ export async function openTlsKey(
       return (await import("./private-key-file.ts")).openPrivateKeyFile(at.locations);
     case "pkcs11":
       return (await import("./pkcs11/open-token-key.ts")).openTokenTlsKey(tokens, at, certified);
+    case "tpm2":
+      throw new AgentError(
+        "identity/tpm-key-not-named",
+        "operator",
+        'key = "tpm2:" is the key that DPS gives to a TPM, and no certificate belongs to it. ' +
+          "Take certificate out of the configuration, or name the certificate's own key",
+      );
   }
 }
 
 /** Reads a certificate chain, not yet parsed. @throws AgentError as `readCertificateFile` and `readTokenCertificate`. */
-export async function readCertificates(at: KeyLocation, tokens: Pkcs11Tokens): Promise<CertificateSource> {
+export async function readCertificates(
+  at: CertificateLocation,
+  tokens: Pkcs11Tokens,
+): Promise<CertificateSource> {
   switch (at.scheme) {
     case "file":
       return readCertificateFile(at.locations);

@@ -1,4 +1,4 @@
-import type { Identity } from "../identity/identity.ts";
+import type { Identity, WrappedKey } from "../identity/identity.ts";
 
 /** Where DPS says this device belongs. */
 export interface Assignment {
@@ -15,6 +15,8 @@ export interface Assignment {
   /** What a custom allocation function returned. */
   readonly payload?: unknown;
   readonly madeFrom: Fingerprint;
+  /** With a TPM: the key that this hub knows us by. Each assignment has its own, so the old hub goes on with the old one. */
+  readonly hubKey?: WrappedKey;
 }
 
 /** What an assignment was made from. When any of it changes, DPS has to be asked again. Never holds the credential. */
@@ -38,7 +40,15 @@ export function fingerprint(idScope: string, endpoint: string, identity: Identit
 
 /** The names of what differs, for a person; empty when the assignment still holds. */
 export function differences(was: Fingerprint, is: Fingerprint): readonly string[] {
-  return facts.filter(({ name }) => was[name] !== is[name]).map(({ words }) => words);
+  const isSameKind = was.attestation === is.attestation;
+  return facts
+    .filter(({ name }) => was[name] !== is[name])
+    .map(({ name, words }) => (name === "credentialDigest" && isSameKind ? credentialWords(is) : words));
+}
+
+/** A cleared TPM has another storage root key, an exchanged one another endorsement key too. */
+function credentialWords({ attestation }: Fingerprint): string {
+  return attestation === "tpm" ? "keys of the TPM (it was cleared or exchanged)" : "credential";
 }
 
 const facts: readonly { readonly name: keyof Fingerprint; readonly words: string }[] = [

@@ -8,9 +8,9 @@ import { openSecureSocket } from "../platform/secure-socket.ts";
 import type { LinkProof } from "../mqtt/link.ts";
 import { connectCodes } from "./connect-codes.ts";
 import type { RegistrationTransport } from "./register.ts";
-import { pollPath, registerBody, registerPath, type Reply } from "./wire.ts";
+import { pollPath, readChallenge, registerBody, registerPath, type Reply, type TpmKeys } from "./wire.ts";
 
-interface HttpsConnection extends LinkProof {
+export interface HttpsConnection extends LinkProof {
   readonly endpoint: string;
   readonly port: number;
   /** Where set, the only way out. */
@@ -59,6 +59,31 @@ export function overHttps(to: HttpsConnection): RegistrationTransport {
       const path = pollPath(idScope, registrationId, operationId, apiVersion);
       return ask(to, { method: "GET", path, body: "" }, signal);
     },
+  };
+}
+
+/** What `overHttpsByTpm` asks of a TPM. */
+export interface TpmProver extends TpmKeys {
+  /** Solves a challenge: the token that is signed with the key in it. */
+  readonly solve: (authenticationKey: string, signal: AbortSignal) => Promise<LinkProof>;
+}
+
+/**
+ * As `overHttps`, for a TPM: it introduces itself without authorization, and what DPS answers only that TPM can read.
+ * @throws AgentError besides as `readChallenge`, and what `solve` fails with.
+ * @see https://learn.microsoft.com/azure/iot-dps/concepts-tpm-attestation
+ */
+export function overHttpsByTpm(to: HttpsConnection, tpm: TpmProver): RegistrationTransport {
+  const { idScope, registrationId, apiVersion, payload } = to;
+  const path = registerPath(idScope, registrationId, apiVersion);
+  const registration = { method: "PUT", path, body: registerBody(registrationId, payload, tpm) } as const;
+  let proof: LinkProof = {};
+  return {
+    register: async (signal) => {
+      proof = await tpm.solve(readChallenge(await ask(to, registration, signal)), signal);
+      return ask({ ...to, ...proof }, registration, signal);
+    },
+    poll: async (operationId, signal) => overHttps({ ...to, ...proof }).poll(operationId, signal),
   };
 }
 

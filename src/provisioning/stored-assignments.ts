@@ -24,7 +24,15 @@ function parseAssignment(value: Json | undefined): Assignment | undefined {
     ...(typeof substatus === "string" ? { substatus } : {}),
     ...(payload === undefined ? {} : { payload }),
     madeFrom,
+    ...hubKey(value["hubKey"]),
   };
+}
+
+function hubKey(value: Json | undefined): Pick<Assignment, "hubKey"> {
+  if (!isJsonObject(value)) return {};
+  const { public: publicArea, private: sensitive } = value;
+  if (typeof publicArea !== "string" || typeof sensitive !== "string") return {};
+  return { hubKey: { public: publicArea, private: sensitive } };
 }
 
 function parseFingerprint(value: Json | undefined): Fingerprint | undefined {

@@ -16,6 +16,14 @@ export interface Assigned {
   readonly deviceId: string;
   readonly substatus?: string;
   readonly payload?: unknown;
+  /** With a TPM: the device's key at the hub, wrapped for that TPM. Base64. */
+  readonly authenticationKey?: string;
+}
+
+/** What a TPM introduces itself with: base64 of TPM2B_PUBLIC each. */
+export interface TpmKeys {
+  readonly endorsementKey: string;
+  readonly storageRootKey: string;
 }
 
 type Answer =
@@ -71,8 +79,14 @@ export function pollPath(
   return `${registration}/operations/${encodeURIComponent(operationId)}?api-version=${apiVersion}`;
 }
 
-export function registerBody(registrationId: string, payload: unknown): string {
-  return JSON.stringify({ registrationId, ...(payload === undefined ? {} : { payload }) });
+export function registerBody(registrationId: string, payload: unknown, tpm?: TpmKeys): string {
+  return JSON.stringify({
+    registrationId,
+    ...(tpm === undefined
+      ? {}
+      : { tpm: { endorsementKey: tpm.endorsementKey, storageRootKey: tpm.storageRootKey } }),
+    ...(payload === undefined ? {} : { payload }),
+  });
 }
 
 /** `$dps/registrations/res/202/?$rid=7&retry-after=3`; undefined for anything else. */
@@ -126,6 +140,19 @@ export function readReply(reply: Reply): Answer {
   }
 }
 
+/**
+ * Reads the answer to a registration without authorization: the key to sign the next one with, wrapped for the TPM that asked.
+ * @returns base64.
+ * @throws AgentError as `register`, where DPS refuses to ask for more.
+ */
+export function readChallenge(reply: Reply): string {
+  const body = parseJson(reply.body);
+  const challenge = text(body, "authenticationKey");
+  if (challenge !== undefined && reply.status === 401) return challenge;
+  if (reply.status >= 300) readRefusal(reply, body);
+  throw malformed("no challenge for the TPM");
+}
+
 function readAssigned(state: unknown): Assigned {
   const hub = text(state, "assignedHub");
   const deviceId = text(state, "deviceId");
@@ -138,12 +165,14 @@ function readAssigned(state: unknown): Assigned {
   }
   const substatus = text(state, "substatus");
   const payload = member(state, "payload");
+  const authenticationKey = text(member(state, "tpm"), "authenticationKey");
   return {
     status: "assigned",
     hub,
     deviceId,
     ...(substatus === undefined ? {} : { substatus }),
     ...(payload === undefined || payload === null ? {} : { payload }),
+    ...(authenticationKey === undefined ? {} : { authenticationKey }),
   };
 }
 
@@ -163,7 +192,7 @@ function readRefusal(reply: Reply, body: unknown): Answer {
     throw new AgentError(
       "provisioning/unauthorized",
       "operator",
-      `DPS does not accept this device's key: ${says}. Compare the device key or certificate with the enrollment's; ` +
+      `DPS does not accept this device's key: ${says}. Compare the device key, certificate or endorsement key with the enrollment's; ` +
         "with a group, the certificate file has to hold the intermediates below the enrolled authority",
     );
   }

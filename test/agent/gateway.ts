@@ -21,6 +21,8 @@ interface GatewayOptions {
   readonly credential?: { readonly chainPem: string; readonly keyPem: string };
   /** Key and certificate of the configuration, where they are no files of this gateway. */
   readonly uris?: { readonly key: string; readonly certificate?: string };
+  /** A TPM is the identity, with the registration ID that follows from it. */
+  readonly tpm?: { readonly tcti: string; readonly workDirectory: string };
   /** Speak with DPS over HTTPS. */
   readonly overHttps?: boolean;
   /** Speak MQTT with DPS and the hub over WebSocket. */
@@ -112,7 +114,8 @@ export class Gateway implements AsyncDisposable {
   }
 
   #identityLines(): readonly string[] {
-    const { credential, uris } = this.#options;
+    const { credential, uris, tpm } = this.#options;
+    if (tpm !== undefined) return ['key = "tpm2:"'];
     const key = uris?.key ?? `file:${join(this.folder, "etc", "device.key")}`;
     const file = credential === undefined ? undefined : `file:${join(this.folder, "etc", "device.pem")}`;
     const certificate = uris?.certificate ?? file;
@@ -137,10 +140,12 @@ export class Gateway implements AsyncDisposable {
       ...(this.#options.top ?? []),
       `[provisioning]`,
       `endpoint = "${this.#cloud.dps.host}"`,
-      ...(this.#options.overHttps === true
-        ? [`transport = "https"`, `port = ${this.#cloud.dps.httpsPort}`]
+      ...(this.#options.overHttps === true ? [`transport = "https"`] : []),
+      ...(this.#options.overHttps === true || this.#options.tpm !== undefined
+        ? [`port = ${this.#cloud.dps.httpsPort}`]
         : []),
       ...this.#webSocketLines(this.#cloud.dps.httpsPort),
+      ...(this.#options.tpm === undefined ? [] : [`[tpm]`, `tcti = "${this.#options.tpm.tcti}"`]),
       `[hub]`,
       ...this.#webSocketLines(this.#cloud.hub("test").httpsPort),
       `refusal_retry = "1s"`,
@@ -187,6 +192,7 @@ export class Gateway implements AsyncDisposable {
       serviceManager: this.#serviceManager(),
       watchdog: { expect: () => {}, [Symbol.dispose]: () => {} },
       tokens: this.tokens,
+      memoryDirectory: this.#options.tpm?.workDirectory ?? "/dev/shm",
     });
     const isSynchronised = this.#options.isClockSynchronised;
     const ended = run(

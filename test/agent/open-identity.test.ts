@@ -4,12 +4,20 @@ import { expect, test } from "vitest";
 import { openIdentity } from "../../src/agent/open-identity.ts";
 import { loadConfig } from "../../src/config/load.ts";
 import type { Config } from "../../src/config/config.ts";
+import type { OpenIdentity } from "../../src/identity/identity.ts";
+import { LazyTpm } from "../../src/identity/lazy-tpm.ts";
 import { Pkcs11Tokens } from "../../src/identity/pkcs11/tokens.ts";
 import { failureOf } from "../failure-of.ts";
 import { TemporaryFolder } from "../platform/temporary-folder.ts";
 
+const never = new AbortController().signal;
 const now = Date.now();
 const tokens = new Pkcs11Tokens();
+
+async function openAs(config: Config, hostName: string): Promise<OpenIdentity> {
+  const tpm = new LazyTpm(config.tpm, "/dev/shm");
+  return openIdentity(config, { hostName, nowMs: now, tokens, tpm }, never);
+}
 
 async function configIn(folder: TemporaryFolder, more = ""): Promise<Config> {
   writeFileSync(folder.join("key"), randomBytes(32).toString("base64"), { mode: 0o600 });
@@ -27,7 +35,7 @@ test.each(["localhost", "LOCALHOST", "", "-.", "my host", "gerät", "gw.", "a".r
   async (hostName) => {
     using folder = new TemporaryFolder();
     const config = await configIn(folder);
-    const error = await failureOf(openIdentity(config, hostName, now, tokens));
+    const error = await failureOf(openAs(config, hostName));
     expect(error).toMatchObject({ code: "identity/no-registration-id", remedy: "operator" });
     expect(error.message).toContain(`"${hostName}"`);
     expect(error.message).toContain("Set registration_id in the config");
@@ -36,24 +44,19 @@ test.each(["localhost", "LOCALHOST", "", "-.", "my host", "gerät", "gw.", "a".r
 
 test("a host name serves in lower case, because keys are derived from the spelling", async () => {
   using folder = new TemporaryFolder();
-  await using open = await openIdentity(await configIn(folder), "GW-7.Plant", now, tokens);
+  await using open = await openAs(await configIn(folder), "GW-7.Plant");
   expect(open.identity).toMatchObject({ registrationId: "gw-7.plant", attestation: "symmetric-key" });
 });
 
 test("what the operator spelled is taken as spelled, whatever the host is called", async () => {
   using folder = new TemporaryFolder();
-  await using open = await openIdentity(
-    await configIn(folder, 'registration_id = "GW-7"'),
-    "localhost",
-    now,
-    tokens,
-  );
+  await using open = await openAs(await configIn(folder, 'registration_id = "GW-7"'), "localhost");
   expect(open.identity.registrationId).toBe("GW-7");
 });
 
 test("an identity is safe to log", async () => {
   using folder = new TemporaryFolder();
-  await using open = await openIdentity(await configIn(folder), "gw-7", now, tokens);
+  await using open = await openAs(await configIn(folder), "gw-7");
   expect(Object.keys(open.identity).toSorted()).toEqual([
     "attestation",
     "credentialDigest",

@@ -39,7 +39,7 @@ export async function terminal(args: readonly string[], situation: Situation = {
       isStdinTerminal: stdin === undefined,
       env,
     },
-    device: { hostName: "host-7", clock: systemClock, tokens },
+    device: { hostName: "host-7", clock: systemClock, tokens, memoryDirectory: "/dev/shm" },
     run: async (sources) => {
       screen.ran.push(sources);
       return runCode;

@@ -8,9 +8,6 @@ const portalFix =
   "copy the ID scope from the overview page of your Device Provisioning Service in the Azure portal";
 const registrationIdWords =
   "expected 1 to 128 of the letters A-Z a-z, digits and - . _ : with a letter, digit or - at the end";
-const noKeyYet = (kind: string): string =>
-  `config.toml:2: key: expected a key this version can use, found a ${kind} key, which this version does not have yet. Fix: use a key file, such as "file:device.key", until then.`;
-
 type Case = readonly [what: string, text: string, ...lines: string[]];
 
 const badValues: readonly Case[] = [
@@ -52,7 +49,7 @@ const badValues: readonly Case[] = [
   [
     "the key itself",
     `${scope}key = "${groupKey}"`,
-    "config.toml:2: key: expected a key URI, file:NAME, file:/PATH or pkcs11:…, found 88 characters without file: in front (not shown: they may be a key). Fix: put the key into the file device.key with mode 0600 beside this one and delete the line; a key that was pasted here is no longer secret, so regenerate it in Azure.",
+    "config.toml:2: key: expected a key URI, file:NAME, file:/PATH, pkcs11:… or tpm2:, found 88 characters without file: in front (not shown: they may be a key). Fix: put the key into the file device.key with mode 0600 beside this one and delete the line; a key that was pasted here is no longer secret, so regenerate it in Azure.",
   ],
   [
     "a password in the proxy's address",
@@ -82,23 +79,38 @@ const badValues: readonly Case[] = [
   [
     "a key file without its scheme",
     `${scope}key = "device.key"`,
-    'config.toml:2: key: expected a key URI, file:NAME, file:/PATH or pkcs11:…, found "device.key". Fix: write "file:device.key".',
+    'config.toml:2: key: expected a key URI, file:NAME, file:/PATH, pkcs11:… or tpm2:, found "device.key". Fix: write "file:device.key".',
   ],
   [
     "a key file by a relative path",
     `${scope}key = "file:../device.key"`,
-    'config.toml:2: key: expected a key URI, file:NAME, file:/PATH or pkcs11:…, found a "file:" URI with a path that is neither a plain name nor absolute. Fix: write "file:device.key" or "file:/run/secrets/device.key".',
+    'config.toml:2: key: expected a key URI, file:NAME, file:/PATH, pkcs11:… or tpm2:, found a "file:" URI with a path that is neither a plain name nor absolute. Fix: write "file:device.key" or "file:/run/secrets/device.key".',
   ],
-  ["a TPM key", `${scope}key = "tpm2:"`, noKeyYet("TPM 2.0")],
+  [
+    "a TPM key with more than its scheme",
+    `${scope}key = "tpm2:slot=3"`,
+    'config.toml:2: key: expected a key URI, file:NAME, file:/PATH, pkcs11:… or tpm2:, found a "tpm2:" URI with something behind the colon. Fix: write "tpm2:" alone; how to reach the TPM is said in [tpm].',
+  ],
+  [
+    "a TPM where a certificate should be",
+    `${scope}certificate = "tpm2:"`,
+    'config.toml:2: certificate: expected file:NAME or file:/PATH, found the TPM, which keeps no certificate for this. Fix: with key = "tpm2:" delete this line; for X.509 write the name of the certificate file, such as "file:device.pem".',
+  ],
+  [
+    "a TPM at a place that no tool takes",
+    `${scope}[tpm]\ntcti = "mssim:host=1.2.3.4"\nsrk_handle = "0x81"`,
+    'config.toml:3: tpm.tcti: expected the path of a device, tabrmd: or swtpm:path=/PATH, found "mssim:host=1.2.3.4". Fix: change it, or delete the line to get "/dev/tpmrm0".',
+    'config.toml:4: tpm.srk_handle: expected a persistent handle of the owner\'s, from 0x81000000 to 0x817fffff, found "0x81". Fix: change it, or delete the line to get "0x81000001".',
+  ],
   [
     "a PIN in the key URI",
     `${scope}key = "pkcs11:token=gateway?pin-value=123456"`,
-    'config.toml:2: key: expected a key URI, file:NAME, file:/PATH or pkcs11:…, found a "pkcs11:" URI with the PIN in it (pin-value). Fix: take pin-value out and change the PIN, it is no longer secret; put the new one into a file with mode 0600 and name it by pin-source=file:NAME.',
+    'config.toml:2: key: expected a key URI, file:NAME, file:/PATH, pkcs11:… or tpm2:, found a "pkcs11:" URI with the PIN in it (pin-value). Fix: take pin-value out and change the PIN, it is no longer secret; put the new one into a file with mode 0600 and name it by pin-source=file:NAME.',
   ],
   [
     "a key URI of another scheme",
     `${scope}key = "https://vault/key"`,
-    'config.toml:2: key: expected a key URI, file:NAME, file:/PATH or pkcs11:…, found the scheme "https". Fix: use file: with the name of a key file, or pkcs11: with a token and a key.',
+    'config.toml:2: key: expected a key URI, file:NAME, file:/PATH, pkcs11:… or tpm2:, found the scheme "https". Fix: use file: with the name of a key file, pkcs11: with a token and a key, or tpm2: for the TPM.',
   ],
   [
     "an endpoint written as a URL, port 0 and a word as API version",
@@ -249,13 +261,13 @@ const badNames: readonly Case[] = [
   [
     "a key pasted as a name",
     `${scope}"${groupKey}" = true`,
-    `config.toml:2: 88 characters (not shown: they may be a key): ${unknownWords}. Fix: delete it; what is known here: id_scope, registration_id, key, certificate, proxy, proxy_credentials, provisioning, hub, tls, log, apply.`,
+    `config.toml:2: 88 characters (not shown: they may be a key): ${unknownWords}. Fix: delete it; what is known here: id_scope, registration_id, key, certificate, proxy, proxy_credentials, provisioning, hub, tls, tpm, log, apply.`,
   ],
   [
     "names that JavaScript objects have",
     `${scope}__proto__ = 1\nconstructor = 2`,
-    `config.toml:2: __proto__: ${unknownWords}. Fix: delete it; what is known here: id_scope, registration_id, key, certificate, proxy, proxy_credentials, provisioning, hub, tls, log, apply.`,
-    `config.toml:3: constructor: ${unknownWords}. Fix: delete it; what is known here: id_scope, registration_id, key, certificate, proxy, proxy_credentials, provisioning, hub, tls, log, apply.`,
+    `config.toml:2: __proto__: ${unknownWords}. Fix: delete it; what is known here: id_scope, registration_id, key, certificate, proxy, proxy_credentials, provisioning, hub, tls, tpm, log, apply.`,
+    `config.toml:3: constructor: ${unknownWords}. Fix: delete it; what is known here: id_scope, registration_id, key, certificate, proxy, proxy_credentials, provisioning, hub, tls, tpm, log, apply.`,
   ],
 ];
 

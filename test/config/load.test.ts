@@ -61,6 +61,10 @@ async function asNobody<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
+async function loadTpm(more: string): Promise<Config> {
+  return load(`id_scope = "0ne000A0B1C"\nkey = "tpm2:"\n[provisioning]\n${more}`);
+}
+
 describe("a legal configuration", () => {
   it("needs one line; everything else has its default", async () => {
     await using folder = await configFolder(scope);
@@ -88,10 +92,25 @@ describe("a legal configuration", () => {
           refusalRetryMs: 30_000,
         },
         tls: { trustBundle: "/etc/ssl/certs/ca-certificates.crt" },
+        tpm: {
+          tcti: "device:/dev/tpmrm0",
+          ekTemplate: "tcg",
+          ekHandle: "0x81010001",
+          srkHandle: "0x81000001",
+        },
         log: { level: "notice" },
         apply: [],
       },
     });
+  });
+
+  it("speaks with DPS over HTTPS where the key is a TPM's, whatever else is set", async () => {
+    expect((await loadTpm("")).provisioning).toMatchObject({ transport: "https", port: 443 });
+    expect((await loadTpm('transport = "mqtt"')).provisioning).toMatchObject({
+      transport: "https",
+      port: 443,
+    });
+    expect((await loadTpm("port = 8443")).provisioning).toMatchObject({ transport: "https", port: 8443 });
   });
 
   it("carries every setting in the agent's own units", async () => {
@@ -107,6 +126,12 @@ describe("a legal configuration", () => {
       payload.site = ["a", { b = 1.5, c = true }]
       [tls]
       trust_bundle = "/opt/roots.pem"
+      [tpm]
+      tcti = "swtpm:path=/run/tpm"
+      ek_template = "azure-sdk"
+      ek_handle = "0x81010002"
+      srk_handle = "0x8100000A"
+      owner_auth = "file:/run/owner"
       [log]
       level = "debug"
       [[apply]]
@@ -143,6 +168,13 @@ describe("a legal configuration", () => {
         refusalRetryMs: 30_000,
       },
       tls: { trustBundle: "/opt/roots.pem" },
+      tpm: {
+        tcti: "swtpm:path=/run/tpm",
+        ekTemplate: "azure-sdk",
+        ekHandle: "0x81010002",
+        srkHandle: "0x8100000a",
+        ownerAuth: [{ path: "/run/owner", isCredential: false }],
+      },
       log: { level: "debug" },
       apply: [
         {

@@ -19,7 +19,14 @@ describe("the template", () => {
 
   it("is legal with every comment removed", async () => {
     const bare = template.replaceAll(/^#.*\n/gm, "");
-    expect(parse(bare)).toEqual({ id_scope: "0ne00XXXXXX", provisioning: {}, hub: {}, tls: {}, log: {} });
+    expect(parse(bare)).toEqual({
+      id_scope: "0ne00XXXXXX",
+      provisioning: {},
+      hub: {},
+      tls: {},
+      tpm: {},
+      log: {},
+    });
     await using folder = await configFolder(bare);
     await expect(folder.load()).resolves.toMatchObject({ status: "valid" });
   });

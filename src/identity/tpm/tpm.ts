@@ -26,7 +26,7 @@ interface TpmSurroundings {
 
 const folderPrefix = "latebind-tpm-";
 /** The one kind of file that outlives its tool inside the TPM. */
-const sessionFile = "session.ctx";
+export const sessionFile = "session.ctx";
 
 /**
  * One TPM, used through tpm2-tools by one piece of work at a time: a simulator takes a single client, and small TPMs have room for

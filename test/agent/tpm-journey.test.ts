@@ -1,0 +1,132 @@
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { openStore } from "../../src/platform/store.ts";
+import { parseAssignments } from "../../src/provisioning/stored-assignments.ts";
+import { startCloud, type Cloud } from "../cloud/cloud.ts";
+import { SoftTpm } from "../identity/soft-tpm.ts";
+import { RecordingLog } from "../platform/recording-log.ts";
+import { Gateway } from "./gateway.ts";
+import { enrollTpm, hurried, registrations } from "./tpm-device.ts";
+
+/*
+ * The whole way of a device whose identity is its TPM: the cloud makes its challenges for that TPM's own keys.
+ */
+let soft: SoftTpm;
+let cloud: Cloud;
+
+beforeEach(async () => {
+  soft = await SoftTpm.start();
+  cloud = await startCloud({ pollAfterSeconds: 0 });
+});
+afterEach(async () => {
+  await cloud[Symbol.asyncDispose]();
+  await soft[Symbol.asyncDispose]();
+});
+
+const gatewayWithTpm = () => new Gateway(cloud, { tpm: soft, clock: hurried });
+
+/** What a reprovision must not leave behind. */
+async function residue() {
+  return {
+    persistent: await soft.handles("persistent"),
+    transient: await soft.handles("transient"),
+    loaded: await soft.handles("loaded-session"),
+    saved: await soft.handles("saved-session"),
+    files: soft.leftovers(),
+  };
+}
+
+const clean = {
+  persistent: ["0x81000001", "0x81010001"],
+  transient: [],
+  loaded: [],
+  saved: [],
+  files: [],
+};
+
+test("a device with nothing but key = tpm2: ends up connected, restarts without DPS, and moves to another hub", async () => {
+  const registrationId = await enrollTpm(cloud, soft);
+  await using gateway = gatewayWithTpm();
+  await gateway.start();
+  await gateway.connected();
+  expect(gateway.site()).toEqual({ name: "Hall 7" });
+  expect(gateway.failures()).toEqual([]);
+  expect(gateway.events("identity.opened")[0]).toMatchObject({ registrationId, attestation: "tpm" });
+  expect(gateway.lastHealth).toMatch(/; the TPM signs in \d+ ms$/);
+  expect(registrations(gateway)).toBe(1);
+
+  await gateway.stop();
+  gateway.health.length = 0;
+  await gateway.start();
+  await gateway.connected();
+  expect(registrations(gateway)).toBe(1);
+
+  cloud.levers.moveEnrollment(registrationId, "production");
+  cloud.levers.deleteDevice("test", registrationId);
+  await gateway.until(() => gateway.lastHealth.includes(cloud.hub("production").host), "it moved", 20_000);
+  await gateway.connected();
+  expect(registrations(gateway)).toBe(2);
+  expect(cloud.levers.twin("production", registrationId).reported.properties["site"]).toMatchObject({
+    ac: 200,
+  });
+  expect(await residue()).toEqual(clean);
+});
+
+test("the TPM survives a loss of power under a device that serves, and signs again after it", async () => {
+  const registrationId = await enrollTpm(cloud, soft);
+  await using gateway = gatewayWithTpm();
+  await gateway.start();
+  await gateway.connected();
+  await soft.powerOff();
+  gateway.health.length = 0;
+  cloud.levers.dropConnection("test", registrationId);
+  await gateway.until(() => gateway.failures().includes("identity/tpm-unreachable"), "the TPM is missed");
+  await soft.powerOn();
+  await gateway.connected();
+  expect(registrations(gateway)).toBe(1);
+});
+
+test("a cleared TPM registers anew by itself, under the same registration ID", async () => {
+  const registrationId = await enrollTpm(cloud, soft);
+  await using gateway = gatewayWithTpm();
+  await gateway.start();
+  await gateway.connected();
+  await gateway.stop();
+  await soft.tool("clear");
+  gateway.health.length = 0;
+  await gateway.start();
+  await gateway.connected();
+  expect(gateway.events("provisioning.started").at(-1)?.["because"]).toContain("it was cleared or exchanged");
+  expect(registrations(gateway)).toBe(2);
+  expect(cloud.levers.devices("test").map(({ deviceId }) => deviceId)).toEqual([registrationId]);
+});
+
+test("a TPM that is cleared under a running device is noticed at the next token, and the device registers anew", async () => {
+  const registrationId = await enrollTpm(cloud, soft);
+  await using gateway = gatewayWithTpm();
+  await gateway.start();
+  await gateway.connected();
+  await soft.tool("clear");
+  gateway.health.length = 0;
+  cloud.levers.dropConnection("test", registrationId);
+  await gateway.until(() => gateway.failures().includes("identity/changed"), "the loss is noticed");
+  await gateway.connected();
+  expect(registrations(gateway)).toBe(2);
+});
+
+test("a stored key that is not this TPM's leads to DPS after two tries, and the device goes on", async () => {
+  await enrollTpm(cloud, soft);
+  await using gateway = gatewayWithTpm();
+  await gateway.start();
+  await gateway.connected();
+  await gateway.stop();
+  const store = openStore(gateway.stateDirectory, "assignment", parseAssignments, new RecordingLog().log);
+  const current = store.read()?.current;
+  if (current?.hubKey === undefined) throw new Error("no key is stored");
+  const damaged = Buffer.from(current.hubKey.private, "base64").fill(0, 40, 60).toString("base64");
+  await store.write({ current: { ...current, hubKey: { ...current.hubKey, private: damaged } } });
+  gateway.health.length = 0;
+  await gateway.start();
+  await gateway.connected();
+  expect(gateway.failures()).toEqual(["identity/tpm-hub-key-lost", "identity/tpm-hub-key-lost"]);
+  expect(registrations(gateway)).toBe(2);
+});
