@@ -1,18 +1,23 @@
-import { untilAborted } from "../platform/abort.ts";
+import { abortReason, untilAborted } from "../platform/abort.ts";
 import { AgentError } from "../platform/failure.ts";
 import type { Proxy } from "../platform/proxy.ts";
 import { parseJson } from "../platform/json.ts";
 import type { JsonObject } from "../platform/json.ts";
 import type { Link, LinkProof, OpenLink, Transport } from "../mqtt/link.ts";
+import { Callers, type Listeners } from "./callers.ts";
 import { Requests, type TwinReply } from "./requests.ts";
 import {
   connectRefused,
+  messageFilter,
+  methodFilter,
   readHubTopic,
+  telemetryTopic,
   twinFilters,
   twinGetTopic,
   twinPatchTopic,
   twinRefused,
   webSocketPath,
+  type MessageProperties,
 } from "./wire.ts";
 
 export interface HubConnection extends LinkProof {
@@ -30,6 +35,11 @@ export interface HubConnection extends LinkProof {
   readonly keepAliveMs: number;
 }
 
+/** A message from this device to the cloud. */
+export interface Telemetry extends MessageProperties {
+  readonly body: string;
+}
+
 /** One connection to the assigned hub: accepted, and subscribed to its twin. */
 export interface Session extends AsyncDisposable {
   /** Aborted with an AgentError when the connection ends without our wish. */
@@ -43,6 +53,17 @@ export interface Session extends AsyncDisposable {
    *   `hub/throttled`, `hub/unavailable`, `hub/no-answer` (retry).
    */
   report(patch: JsonObject, signal: AbortSignal): Promise<number | undefined>;
+  /**
+   * Takes direct methods and messages from now on; what came before is taken first. Called once.
+   * @returns why, for each of the two that the hub does not let us have: the session goes on without.
+   * @throws AgentError whatever ends the link.
+   */
+  listen(listeners: Listeners, signal: AbortSignal): Promise<readonly AgentError[]>;
+  /**
+   * Sends one message; resolves when the hub has it.
+   * @throws AgentError `mqtt/no-answer` (retry), or the reason of `lost`.
+   */
+  send(message: Telemetry, signal: AbortSignal): Promise<void>;
   /** The desired patches that came since the last call, oldest first; waits for one where there is none. */
   desiredPatches(signal: AbortSignal): Promise<readonly unknown[]>;
 }
@@ -62,6 +83,7 @@ export async function openSession(
 ): Promise<Session> {
   const requests = new Requests();
   const inbox = new Inbox();
+  const callers = new Callers();
   const result = await openLink(
     {
       ...to,
@@ -73,8 +95,19 @@ export async function openSession(
       connectTimeoutMs,
       onMessage(topic, body) {
         const incoming = readHubTopic(topic);
-        if (incoming?.kind === "desired") inbox.put(parseJson(body));
-        if (incoming?.kind === "response") requests.settle(incoming.rid, { ...incoming, body });
+        switch (incoming?.kind) {
+          case undefined:
+            break;
+          case "desired":
+            inbox.put(parseJson(body));
+            break;
+          case "response":
+            requests.settle(incoming.rid, { ...incoming, body });
+            break;
+          case "method":
+          case "message":
+            callers.take(incoming, body);
+        }
       },
     },
     signal,
@@ -87,10 +120,16 @@ export async function openSession(
     await link[Symbol.asyncDispose]();
     throw error;
   }
-  return makeSession(link, requests, inbox);
+  return makeSession(link, to.deviceId, { requests, inbox, callers });
 }
 
-function makeSession(link: Link, requests: Requests, inbox: Inbox): Session {
+interface Mail {
+  readonly requests: Requests;
+  readonly inbox: Inbox;
+  readonly callers: Callers;
+}
+
+function makeSession(link: Link, deviceId: string, { requests, inbox, callers }: Mail): Session {
   return {
     lost: link.lost,
     async twin(signal) {
@@ -102,6 +141,21 @@ function makeSession(link: Link, requests: Requests, inbox: Inbox): Session {
       const reply = await requests.ask(link, twinPatchTopic, JSON.stringify(patch), signal);
       if (reply.status >= 300) throw refusal("reported properties", reply);
       return reply.version;
+    },
+    async listen(listeners, signal) {
+      callers.open(link, listeners, signal);
+      const filters = [methodFilter, messageFilter(deviceId)];
+      const asked = await Promise.allSettled(filters.map(async (filter) => link.subscribe([filter], signal)));
+      signal.throwIfAborted();
+      if (link.lost.aborted) throw abortReason(link.lost);
+      return asked.flatMap((answer) => {
+        if (answer.status === "fulfilled") return [];
+        if (!(answer.reason instanceof AgentError)) throw answer.reason;
+        return [answer.reason];
+      });
+    },
+    async send({ body, ...about }, signal) {
+      await link.publish(telemetryTopic(deviceId, about), body, signal);
     },
     desiredPatches: async (signal) => inbox.take(signal, link.lost),
     async [Symbol.asyncDispose]() {

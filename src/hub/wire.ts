@@ -10,6 +10,14 @@ export const twinFilters: readonly string[] = [
   "$iothub/twin/PATCH/properties/desired/#",
 ];
 
+/** Direct methods; a device works without. */
+export const methodFilter = "$iothub/methods/POST/#";
+
+/** Cloud-to-device messages; a device works without. */
+export function messageFilter(deviceId: string): string {
+  return `devices/${deviceId}/messages/devicebound/#`;
+}
+
 /** There is a `?` before api-version here, unlike at DPS. Device IDs go in as they are. */
 export function hubUsername(hub: string, deviceId: string, apiVersion: string, agent: string): string {
   return `${hub}/${deviceId}/?api-version=${apiVersion}&DeviceClientType=${encodeURIComponent(agent)}`;
@@ -28,6 +36,42 @@ export function twinPatchTopic(rid: string): string {
   return `$iothub/twin/PATCH/properties/reported/?$rid=${rid}`;
 }
 
+export function methodAnswerTopic(rid: string, status: number): string {
+  return `$iothub/methods/res/${status}/?$rid=${rid}`;
+}
+
+/** The hub's own names of what is said about a message; programs' own properties stand beside them. */
+const systemNames = {
+  messageId: "$.mid",
+  correlationId: "$.cid",
+  userId: "$.uid",
+  contentType: "$.ct",
+  contentEncoding: "$.ce",
+} as const;
+
+/** What is said about a message in its topic. */
+export interface MessageProperties {
+  readonly messageId?: string;
+  readonly correlationId?: string;
+  readonly userId?: string;
+  readonly contentType?: string;
+  readonly contentEncoding?: string;
+  /** The sender's own: a property without a value is "". */
+  readonly properties: Readonly<Record<string, string>>;
+}
+
+/** `devices/gw-1/messages/events/%24.ct=application%2Fjson&colour=red`. */
+export function telemetryTopic(deviceId: string, about: MessageProperties): string {
+  const system = Object.entries(systemNames).flatMap(([name, short]): [string, string][] => {
+    const value = about[name as keyof typeof systemNames];
+    return value === undefined ? [] : [[short, value]];
+  });
+  const bag = [...system, ...Object.entries(about.properties)]
+    .map(([key, value]) => `${encodeURIComponent(key)}=${encodeURIComponent(value)}`)
+    .join("&");
+  return `devices/${deviceId}/messages/events/${bag}`;
+}
+
 export type Incoming =
   | {
       readonly kind: "response";
@@ -37,11 +81,21 @@ export type Incoming =
       /** Of the reported properties, in the answer to a patch. */
       readonly version?: number;
     }
-  | { readonly kind: "desired" };
+  | { readonly kind: "desired" }
+  /** `rid` is the hub's and opaque: it goes back as it came. */
+  | { readonly kind: "method"; readonly rid: string; readonly name: string }
+  | { readonly kind: "message"; readonly about: MessageProperties };
 
-/** Reads `$iothub/twin/res/200/?$rid=7` and `$iothub/twin/PATCH/properties/desired/?$version=3`. */
+/**
+ * Reads `$iothub/twin/res/200/?$rid=7`, `$iothub/twin/PATCH/properties/desired/?$version=3`, `$iothub/methods/POST/ping/?$rid=1f` and
+ * `devices/gw-1/messages/devicebound/%24.mid=7&colour=red`.
+ */
 export function readHubTopic(topic: string): Incoming | undefined {
   if (topic.startsWith("$iothub/twin/PATCH/properties/desired/")) return { kind: "desired" };
+  const method = /^\$iothub\/methods\/POST\/([^/]+)\/\?\$rid=([^&]+)/.exec(topic);
+  if (method !== null) return { kind: "method", name: decoded(method[1] ?? ""), rid: method[2] ?? "" };
+  const message = /^devices\/.+?\/messages\/devicebound\/(.*)$/.exec(topic);
+  if (message !== null) return { kind: "message", about: readBag(message[1] ?? "") };
   const match = /^\$iothub\/twin\/res\/(\d{3})\/\?(.*)$/.exec(topic);
   if (match === null) return undefined;
   const query = new URLSearchParams(match[2]);
@@ -57,6 +111,33 @@ export function readHubTopic(topic: string): Incoming | undefined {
     ...after,
     ...(version !== undefined && { version }),
   };
+}
+
+function readBag(bag: string): MessageProperties {
+  const all = new Map(
+    bag
+      .split("&")
+      .filter((pair) => pair !== "")
+      .map((pair): [string, string] => {
+        const at = pair.includes("=") ? pair.indexOf("=") : pair.length;
+        return [decoded(pair.slice(0, at)), decoded(pair.slice(at + 1))];
+      }),
+  );
+  const system = Object.entries(systemNames).flatMap(([name, short]) => {
+    const value = all.get(short);
+    return value === undefined ? [] : [[name, value] as const];
+  });
+  const own = [...all].filter(([name]) => !name.startsWith("$."));
+  return { ...Object.fromEntries(system), properties: Object.fromEntries(own) };
+}
+
+/** A damaged escape stays as it was sent. */
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }
 
 /**
