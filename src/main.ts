@@ -7,6 +7,7 @@ import { Desk } from "./agent/desk.ts";
 import { Inputs } from "./agent/inputs.ts";
 import { ReloadRequests } from "./agent/reload-requests.ts";
 import { wire } from "./agent/wire-parts.ts";
+import type { ControlledAgent } from "./control/controlled-agent.ts";
 import { serviceConfigFile } from "./cli/service-command.ts";
 import type { ConfigSources } from "./config/load.ts";
 import { configSources } from "./config/sources.ts";
@@ -28,28 +29,42 @@ const drainMs = 4_500;
 /** By then a start is over, and memory counts more than speed. */
 const startMs = 5_000;
 
+/** EX_TEMPFAIL of sysexits.h: ended in order, because somebody asked for a restart. */
+const restartExitCode = 75;
+
 async function runAgent(sources: ConfigSources): Promise<number> {
   const stop = new AbortController();
+  let stoppedExitCode = 0;
   const reloads = new ReloadRequests();
   process.on("SIGHUP", () => reloads.request());
   const log = createLog(lineOutput(1), "notice");
-  for (const name of ["SIGTERM", "SIGINT"] as const) {
-    process.on(name, () => {
-      stop.abort(new Error(name));
-      setTimeout(() => {
-        log.warning("agent.drain-cut", { afterMs: drainMs });
-        process.exit(0);
-      }, drainMs).unref();
-    });
-  }
+  const drain = (because: string) => {
+    stop.abort(new Error(because));
+    setTimeout(() => {
+      log.warning("agent.drain-cut", { afterMs: drainMs });
+      process.exit(stoppedExitCode);
+    }, drainMs).unref();
+  };
+  for (const name of ["SIGTERM", "SIGINT"] as const) process.on(name, () => drain(name));
   setTimeout(() => void favourMemory(), startMs).unref();
   const serviceManager = createServiceManager(process.env, log);
   using watchdog = startWatchdog(serviceManager, systemClock, log);
   using tokens = new Pkcs11Tokens();
   const inputs = new Inputs(systemClock);
   const desk = new Desk(systemClock, Math.random, log);
+  const agent: ControlledAgent = {
+    version,
+    desk,
+    log,
+    tell: (event) => inputs.tell(event),
+    restart: (because) => {
+      log.notice("agent.restarting", { because });
+      stoppedExitCode = restartExitCode;
+      drain(because);
+    },
+  };
   log.notice("agent.started", { version, node: process.versions.node, config: sources.file });
-  return await runDaemon({
+  const code = await runDaemon({
     sources,
     log,
     serviceManager,
@@ -66,12 +81,18 @@ async function runAgent(sources: ConfigSources): Promise<number> {
         log,
         inputs,
         desk,
+        answerMethod: async ({ name, payload }) => {
+          // Not needed before somebody calls.
+          const { giveOrder } = await import("./control/orders.ts");
+          return giveOrder(name, payload, "a direct method", agent);
+        },
         serviceManager,
         watchdog,
         tokens,
         memoryDirectory: memoryDirectory(process.env),
       }),
   });
+  return code === 0 ? stoppedExitCode : code;
 }
 
 async function main(): Promise<void> {

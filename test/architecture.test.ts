@@ -18,7 +18,7 @@ const order = [
   "cli",
 ];
 /** These see everything, because putting parts together is what they are for. */
-const overseers = new Set(["agent", "cli", "main"]);
+const overseers = new Set(["agent", "control", "cli", "main"]);
 /** Who may touch the process, the clocks and the operating system; the rest is handed what it needs. */
 const outsideWorld = new Set(["platform", "mqtt", "control", "main"]);
 const worldly = /from "node:(fs|fs\/promises|child_process|net|tls|http|https|dgram|timers\/promises)"/;

@@ -8,6 +8,7 @@ import type { AgentFacts } from "../report/facts.ts";
 import { measureSize } from "../report/measure.ts";
 import { wantedReported } from "../report/patch.ts";
 import { applyDesiredPatch, parseTwin, type Desired } from "../twin/desired.ts";
+import type { Attendance } from "./attendance.ts";
 import type { Device } from "./device.ts";
 import { InputAlarm } from "./input-alarm.ts";
 import type { Parts } from "./parts.ts";
@@ -30,6 +31,8 @@ export interface Following {
   readonly phase: Extract<Phase, { at: "online" }>;
   readonly parts: Parts;
   readonly standing: Standing;
+  /** What begins once the twin is in force. */
+  readonly attendance: Attendance;
   /** Aborted when the session has to be left; work under way is finished first. */
   readonly leave: AbortSignal;
 }
@@ -48,18 +51,21 @@ export async function followTwin(following: Following, signal: AbortSignal): Pro
   const { session, device, parts, leave } = following;
   let { desired, reported } = await fetchTwin(following, signal);
   let failures = 0;
-  parts.desk.noteConnected();
   for (;;) {
     const reconciled = await device.apply(desired, signal);
     signal.throwIfAborted();
     const told = await tell(following, reconciled, reported, signal);
     reported = told.reported;
+    if (told.againInMs === undefined) parts.desk.programs.settle();
+    parts.desk.noteTwin({ desired, reported });
     tellHealth(following, desired, reconciled);
     failures = reconciled.results.some(isFailed) ? failures + 1 : 0;
     const applyInMs = failures === 0 ? Infinity : backoff(retryLadder, failures, parts.random);
     const retryInMs = Math.min(applyInMs, told.againInMs ?? Infinity);
+    following.attendance.begin();
     using retry = new InputAlarm(parts.inputs, retryInMs, ["apply-now"]);
-    const patches = await waitForPatches(session, retry.signal, leave, signal);
+    const wakers = AbortSignal.any([retry.signal, parts.desk.programs.news()]);
+    const patches = await waitForPatches(session, wakers, leave, signal);
     if (patches === undefined) return;
     const next = merge(desired, patches);
     if (next === undefined) ({ desired, reported } = await fetchTwin(following, signal));
@@ -67,19 +73,19 @@ export async function followTwin(following: Following, signal: AbortSignal): Pro
   }
 }
 
-/** The patches; none when only the retry alarm rang; undefined when the session is to be left. */
+/** The patches; none when there is something else to do; undefined when the session is to be left. */
 async function waitForPatches(
   session: Session,
-  retry: AbortSignal,
+  wakers: AbortSignal,
   leave: AbortSignal,
   signal: AbortSignal,
 ): Promise<readonly unknown[] | undefined> {
   try {
-    return await session.desiredPatches(AbortSignal.any([signal, leave, retry]));
+    return await session.desiredPatches(AbortSignal.any([signal, leave, wakers]));
   } catch (error) {
     if (signal.aborted || session.lost.aborted) throw error;
     if (leave.aborted) return undefined;
-    if (retry.aborted) return [];
+    if (wakers.aborted) return [];
     throw error;
   }
 }
@@ -123,10 +129,12 @@ async function tell(
   return parts.desk.reporter.tell(
     session,
     (known, isRefused) => {
+      const programs = parts.desk.programs.wanted(known);
       const ours = wantedReported(reconciled, facts);
       const others = Object.entries(known).filter(([name]) => !Object.hasOwn(ours, name));
-      const othersBytes = measureSize(Object.fromEntries(others));
-      return wantedReported(reconciled, facts, { othersBytes, isRefused });
+      const othersBytes = measureSize({ ...Object.fromEntries(others), ...(programs && { programs }) });
+      const wanted = wantedReported(reconciled, facts, { othersBytes, isRefused });
+      return programs === undefined ? wanted : { ...wanted, programs };
     },
     reported,
     signal,
@@ -164,7 +172,11 @@ function tellHealth({ phase, parts, standing }: Following, desired: Desired, rec
     isFallback: phase.askDpsAtMs !== undefined,
     ...(certificateExpiresAtMs !== undefined && { certificateExpiresAtMs }),
     ...(attestation === "tpm" && provenInMs !== undefined && { tpmSignsInMs: provenInMs }),
-    warnings: trouble === undefined ? warnings : [`${trouble.message} [${trouble.code}]`, ...warnings],
+    warnings: [
+      ...(trouble === undefined ? [] : [`${trouble.message} [${trouble.code}]`]),
+      ...warnings,
+      ...parts.desk.limits,
+    ],
   });
 }
 

@@ -1,5 +1,7 @@
 import type { Appliers } from "../appliers/applier.ts";
 import type { Config } from "../config/config.ts";
+import type { CloudMessage } from "../hub/callers.ts";
+import type { AnswerMethod } from "../hub/methods.ts";
 import type { OpenIdentity } from "../identity/identity.ts";
 import type { OpenLink } from "../mqtt/link.ts";
 import type { Random } from "../platform/backoff.ts";
@@ -38,6 +40,10 @@ export interface Parts {
   readonly log: Log;
   /** What is known beyond this journey. */
   readonly desk: Desk;
+  /** Answers the cloud's direct methods. */
+  readonly answerMethod: AnswerMethod;
+  /** Takes the cloud's messages. */
+  readonly onMessage: (message: CloudMessage) => void;
   /** What the rest of the house tells the journey while it waits. */
   readonly inputs: Inputs;
   /** Whether the kernel says that the wall clock is synchronised; undefined where nobody can tell. */

@@ -4,6 +4,7 @@ import { hubUsername } from "../hub/wire.ts";
 import { backoff } from "../platform/backoff.ts";
 import { withAccepted } from "../provisioning/stored-assignments.ts";
 import { askDpsNow } from "./ask-dps-now.ts";
+import { Attendance } from "./attendance.ts";
 import type { Device } from "./device.ts";
 import { followTwin, type Following, type Standing } from "./follow-twin.ts";
 import { assertSameIdentity, lookAgain, proveToHub } from "./hub-credential.ts";
@@ -81,6 +82,7 @@ async function stay(
   first: Standing,
   signal: AbortSignal,
 ): Promise<Ended> {
+  using attendance = new Attendance(session, parts);
   const { identity } = first;
   let standing = first;
   let lookAfterMs = firstLookAfterMs(identity, parts);
@@ -89,7 +91,7 @@ async function stay(
     const leaveAfterMs = Math.min(lookAfterMs, askDpsInMs);
     using leave = new InputAlarm(parts.inputs, leaveAfterMs, heeded);
     parts.expectProgress(leaveAfterMs + longestWorkMs);
-    await follow({ session, device, phase, parts, standing, leave: leave.signal }, leave, signal);
+    await follow({ session, device, phase, parts, standing, attendance, leave: leave.signal }, leave, signal);
     const wanted = leave.input === undefined ? undefined : heed(leave.input, phase, parts);
     if (wanted !== undefined) return wanted;
     if (leave.input === undefined && askDpsInMs <= lookAfterMs) return askDps(phase);

@@ -5,6 +5,7 @@ import { handlerFolders } from "../appliers/handler.ts";
 import type { Config } from "../config/config.ts";
 import { LazyTpm } from "../identity/lazy-tpm.ts";
 import type { Pkcs11Tokens } from "../identity/pkcs11/tokens.ts";
+import type { AnswerMethod } from "../hub/methods.ts";
 import type { OpenLink } from "../mqtt/link.ts";
 import type { Random } from "../platform/backoff.ts";
 import { isClockSynchronised } from "../platform/clock-sync.ts";
@@ -43,6 +44,8 @@ export interface Surroundings {
   readonly log: Log;
   readonly inputs: Inputs;
   readonly desk: Desk;
+  /** Does what a direct method asks for. */
+  readonly answerMethod: AnswerMethod;
   readonly serviceManager: ServiceManager;
   readonly watchdog: Watchdog;
   /** Logged in once in a process, whatever the configuration becomes. */
@@ -105,6 +108,10 @@ export function wire(config: Config, around: Surroundings): Parts {
     log,
     inputs: around.inputs,
     desk: around.desk,
+    answerMethod: around.answerMethod,
+    onMessage: (message) => {
+      log.notice("message.received", { bytes: message.body.byteLength });
+    },
     isClockSynchronised,
     knownTime: () => knownTime(stateDirectory),
     signingTime,

@@ -3,6 +3,8 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Desk } from "../../src/agent/desk.ts";
+import { giveOrder } from "../../src/control/orders.ts";
+import type { ControlledAgent } from "../../src/control/controlled-agent.ts";
 import { health, type HealthFacts } from "../../src/agent/health.ts";
 import { Inputs } from "../../src/agent/inputs.ts";
 import { run } from "../../src/agent/run.ts";
@@ -68,12 +70,15 @@ export class Gateway implements AsyncDisposable {
   readonly lines: LogLine[] = [];
   readonly health: HealthFacts[] = [];
   readonly tokens: Pkcs11Tokens = new Pkcs11Tokens();
+  /** Who asked for a restart. */
+  readonly restarts: string[] = [];
   isReady = false;
   /** What systemd would show. */
   status = "";
   readonly inputs: Inputs;
   readonly #cloud: Cloud;
   readonly #options: GatewayOptions;
+  #desk: Desk | undefined;
   #running: { readonly stop: AbortController; readonly ended: Promise<unknown> } | undefined;
   #watchers = new Set<() => void>();
 
@@ -89,6 +94,23 @@ export class Gateway implements AsyncDisposable {
     if (options.credential === undefined) this.writeKey(this.key);
     else this.writeCredential(options.credential);
     this.writeConfig({});
+  }
+
+  /** What the running process knows; a new one at each start. */
+  get desk(): Desk {
+    if (this.#desk === undefined) throw new Error("not started yet");
+    return this.#desk;
+  }
+
+  /** The running agent as methods and the control socket see it. */
+  get agent(): ControlledAgent {
+    return {
+      version: "0.0.0-test",
+      desk: this.desk,
+      log: createLog({ write: (line) => this.lines.push(readLine(line)) }, "debug"),
+      tell: (event) => this.inputs.tell(event),
+      restart: (because) => this.restarts.push(because),
+    };
   }
 
   get stateDirectory(): string {
@@ -179,6 +201,7 @@ export class Gateway implements AsyncDisposable {
       },
       "debug",
     );
+    this.#desk = new Desk(this.#options.clock ?? systemClock, Math.random, log);
     const parts = wire(loaded.config, {
       version: "0.0.0-test",
       stateDirectory: this.stateDirectory,
@@ -188,7 +211,8 @@ export class Gateway implements AsyncDisposable {
       random: Math.random,
       log,
       inputs: this.inputs,
-      desk: new Desk(this.#options.clock ?? systemClock, Math.random, log),
+      desk: this.desk,
+      answerMethod: async ({ name, payload }) => giveOrder(name, payload, "a direct method", this.agent),
       serviceManager: this.#serviceManager(),
       watchdog: { expect: () => {}, [Symbol.dispose]: () => {} },
       tokens: this.tokens,
