@@ -41,13 +41,13 @@ export function methodAnswerTopic(rid: string, status: number): string {
 }
 
 /** The hub's own names of what is said about a message; programs' own properties stand beside them. */
-const systemNames = {
-  messageId: "$.mid",
-  correlationId: "$.cid",
-  userId: "$.uid",
-  contentType: "$.ct",
-  contentEncoding: "$.ce",
-} as const;
+const systemNames = [
+  ["messageId", "$.mid"],
+  ["correlationId", "$.cid"],
+  ["userId", "$.uid"],
+  ["contentType", "$.ct"],
+  ["contentEncoding", "$.ce"],
+] as const;
 
 /** What is said about a message in its topic. */
 export interface MessageProperties {
@@ -62,8 +62,8 @@ export interface MessageProperties {
 
 /** `devices/gw-1/messages/events/%24.ct=application%2Fjson&colour=red`. */
 export function telemetryTopic(deviceId: string, about: MessageProperties): string {
-  const system = Object.entries(systemNames).flatMap(([name, short]): [string, string][] => {
-    const value = about[name as keyof typeof systemNames];
+  const system = systemNames.flatMap(([name, short]): [string, string][] => {
+    const value = about[name];
     return value === undefined ? [] : [[short, value]];
   });
   const bag = [...system, ...Object.entries(about.properties)]
@@ -123,7 +123,7 @@ function readBag(bag: string): MessageProperties {
         return [decoded(pair.slice(0, at)), decoded(pair.slice(at + 1))];
       }),
   );
-  const system = Object.entries(systemNames).flatMap(([name, short]) => {
+  const system = systemNames.flatMap(([name, short]) => {
     const value = all.get(short);
     return value === undefined ? [] : [[name, value] as const];
   });

@@ -137,15 +137,15 @@ describe("messages from the cloud", () => {
   });
 });
 
-describe("telemetry", () => {
-  const message = (body: string) => ({
-    body,
-    contentType: "application/json",
-    contentEncoding: "utf-8",
-    properties: { colour: "rot & blau" },
-  });
-  const arrived = (gateway: Gateway) => cloud.levers.telemetry("test", gateway.registrationId);
+const message = (body: string) => ({
+  body,
+  contentType: "application/json",
+  contentEncoding: "utf-8",
+  properties: { colour: "rot & blau" },
+});
+const arrived = (gateway: Gateway) => cloud.levers.telemetry("test", gateway.registrationId);
 
+describe("telemetry", () => {
   test("bears its content type, encoding and properties", async () => {
     await using gateway = await startConnected();
     const seq = cloud.journal.lastSeq;

@@ -69,10 +69,12 @@ describe("topics", () => {
       tails.map((tail) => `$iothub/twin/res/${tail}`),
       tails.map((tail) => `$iothub/twin/res/200/?${tail}`),
       tails.map((tail) => `$iothub/twin/PATCH/properties/${tail}`),
+      tails.map((tail) => `$iothub/methods/POST/${tail}`),
+      tails.map((tail) => `devices/gw-1/messages/devicebound/${tail}`),
     );
     fc.assert(
       fc.property(topics, (topic) => {
-        expect([undefined, "response", "desired"]).toContain(readHubTopic(topic)?.kind);
+        expect([undefined, "response", "desired", "method", "message"]).toContain(readHubTopic(topic)?.kind);
       }),
     );
   });
@@ -84,8 +86,10 @@ describe("topics", () => {
     "$iothub/twin/res/200/?rid=1",
     "$iothub/twin/res/abc/?$rid=1",
     "$iothub/twin/PATCH/properties/reported/?$rid=1",
-    "$iothub/methods/POST/reboot/?$rid=1",
-    "devices/gw-1/messages/devicebound/",
+    "$iothub/methods/POST/reboot/?rid=1",
+    "$iothub/methods/POST//?$rid=1",
+    "$iothub/methods/res/200/?$rid=1",
+    "devices/gw-1/messages/events/",
     "x$iothub/twin/res/200/?$rid=1",
   ])("%j is nobody's", (topic) => {
     expect(readHubTopic(topic)).toBeUndefined();
@@ -99,6 +103,11 @@ describe("topics", () => {
       { kind: "response", rid: "7", status: 429, retryAfterMs: 5_000 },
     ],
     ["$iothub/twin/res/429/?$rid=7&retry-after=soon", { kind: "response", rid: "7", status: 429 }],
+    ["$iothub/methods/POST/re%20boot/?$rid=1f", { kind: "method", name: "re boot", rid: "1f" }],
+    [
+      "devices/gw-1/messages/devicebound/%24.mid=7&%24.to=%2Fdevices&colour=a%26b&bare&odd=%zz",
+      { kind: "message", about: { messageId: "7", properties: { colour: "a&b", bare: "", odd: "%zz" } } },
+    ],
     ["$iothub/twin/PATCH/properties/desired/?$version=3", { kind: "desired" }],
   ])("%s is read", (topic, expected) => {
     expect(readHubTopic(topic)).toEqual(expected);
