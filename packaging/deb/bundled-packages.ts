@@ -27,15 +27,37 @@ export function bundledPackages(files: readonly string[]): readonly BundledPacka
     );
 }
 
-const manifestSchema = v.object({ name: v.string(), version: v.string(), license: v.optional(v.string()) });
+const manifestSchema = v.object({
+  name: v.string(),
+  version: v.string(),
+  license: v.optional(v.string()),
+  author: v.optional(v.union([v.string(), v.object({ name: v.string() })])),
+});
 
 function describe(folder: string): BundledPackage {
   const manifest: unknown = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
-  const { name, version, license: licence } = v.parse(manifestSchema, manifest);
-  const licenceText = readLicence(folder);
+  const {
+    name,
+    version,
+    license: licence,
+    author = `the authors of ${name}`,
+  } = v.parse(manifestSchema, manifest);
+  const holder = typeof author === "string" ? author : author.name;
+  const licenceText = readLicence(folder) ?? (licence === "MIT" ? mitLicence(holder) : undefined);
   if (licence === undefined || licenceText === undefined)
     throw new Error(`${name}@${version} does not say its licence; it cannot be shipped`);
   return { name, version, licence, licenceText };
+}
+
+/**
+ * Some packages declare the licence and leave out its text, which has to go with every copy.
+ * @see https://spdx.org/licenses/MIT.html
+ */
+function mitLicence(holder: string): string {
+  const [, ...terms] = readFileSync(join(import.meta.dirname, "../../LICENSE"), "utf8").split(
+    /^Copyright.*$/m,
+  );
+  return `MIT License\n\nCopyright (c) ${holder}${terms.join("")}`;
 }
 
 /** Its own file, or the part of its README about it. */
