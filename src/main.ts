@@ -89,7 +89,7 @@ async function runAgent(sources: ConfigSources): Promise<number> {
         serviceManager,
         watchdog,
         tokens,
-        memoryDirectory: memoryDirectory(process.env),
+        tpm: { workDirectory: memoryDirectory(process.env) },
       }),
   });
   return code === 0 ? stoppedExitCode : code;

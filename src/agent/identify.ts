@@ -1,4 +1,5 @@
-import { differences, fingerprint } from "../provisioning/assignment.ts";
+import type { Identity } from "../identity/identity.ts";
+import { differences, fingerprint, type Assignment } from "../provisioning/assignment.ts";
 import type { Parts } from "./parts.ts";
 import type { Phase } from "./phase.ts";
 
@@ -29,8 +30,19 @@ export async function identify(
   const changed = differences(stored.madeFrom, facts);
   if (changed.length > 0 || askDpsBecause !== undefined) {
     const because = askDpsBecause ?? `changed since the last registration: ${changed.join(", ")}`;
-    return { at: "provisioning", identity, because, fallback: current ?? stored };
+    const fallback = mayServe(current ?? stored, identity);
+    return { at: "provisioning", identity, because, ...fallback };
   }
   const fallback = candidate === undefined || current === undefined ? {} : { fallback: current };
   return { at: "online", identity, assignment: stored, ...fallback };
+}
+
+/** A TPM that was cleared or exchanged has lost the key of its old hub for ever. */
+function mayServe(
+  fallback: Assignment,
+  { attestation, credentialDigest }: Identity,
+): { readonly fallback?: Assignment } {
+  const { madeFrom } = fallback;
+  const isLost = attestation === "tpm" && madeFrom.credentialDigest !== credentialDigest;
+  return isLost ? {} : { fallback };
 }

@@ -57,7 +57,8 @@ async function ask(
   const to = { endpoint, port, registrationId, payload, trustedRoots, ...(await parts.through()) };
   if (credential.attestation === "tpm") {
     const { registerByTpm } = await import("./register-by-tpm.ts");
-    const registration = { to: { ...to, idScope, apiVersion, userAgent }, resource, expiresAtMs };
+    const overHttps = { ...to, idScope, apiVersion, userAgent };
+    const registration = { identity, to: overHttps, resource, expiresAtMs };
     return await registerByTpm(credential.tpm, registration, parts, signal);
   }
   const proof = await prove(credential, { resource, expiresAtMs, keyName: dpsKeyName }, signal);

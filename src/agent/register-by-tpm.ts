@@ -1,15 +1,17 @@
-import type { TpmCredential, WrappedKey } from "../identity/identity.ts";
+import type { Identity, TpmCredential, WrappedKey } from "../identity/identity.ts";
 import { AgentError } from "../platform/failure.ts";
 import { overHttpsByTpm, type HttpsConnection } from "../provisioning/over-https.ts";
 import { register } from "../provisioning/register.ts";
 import { dpsKeyName, type Assigned } from "../provisioning/wire.ts";
 import type { Parts } from "./parts.ts";
+import { withExchangedTpm } from "./exchanged-tpm.ts";
 import { prove } from "./prove.ts";
 
 /** What is signed to see that a key can sign. */
 const proof = Buffer.from("latebind proves a new key");
 
 interface Registration {
+  readonly identity: Identity;
   readonly to: HttpsConnection;
   /** What the token for DPS is made for. */
   readonly resource: string;
@@ -21,12 +23,12 @@ interface Registration {
  *
  * The key of the challenge is used for this conversation alone and never kept. That of the hub is proven by a signature before
  * anybody relies on it; the key that served so far is not touched.
- * @throws AgentError as `register`, `overHttpsByTpm` and `TpmCredential`.
+ * @throws AgentError as `register`, `overHttpsByTpm`, `withExchangedTpm` and `TpmCredential`.
  */
 export async function registerByTpm(
   tpm: TpmCredential,
-  { to, resource, expiresAtMs }: Registration,
-  { clock }: Pick<Parts, "clock">,
+  { identity, to, resource, expiresAtMs }: Registration,
+  { clock, assignments }: Pick<Parts, "clock" | "assignments">,
   signal: AbortSignal,
 ): Promise<{ readonly assigned: Assigned; readonly hubKey: WrappedKey }> {
   const { endorsementKey, storageRootKey } = tpm;
@@ -39,7 +41,9 @@ export async function registerByTpm(
       return prove({ attestation: "tpm", tpm }, token, during);
     },
   });
-  const assigned = await register(transport, clock, signal);
+  const assigned = await register(transport, clock, signal).catch((error: unknown) => {
+    throw withExchangedTpm(error, identity, assignments.read() ?? {});
+  });
   if (assigned.authenticationKey === undefined) throw keyless();
   const hubKey = await tpm.takeIn(assigned.authenticationKey, signal);
   await tpm.keyOf(hubKey).hmac(proof, signal);

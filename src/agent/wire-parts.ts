@@ -3,6 +3,7 @@ import type { Appliers } from "../appliers/applier.ts";
 import { createApplier } from "../appliers/create-applier.ts";
 import { handlerFolders } from "../appliers/handler.ts";
 import type { Config } from "../config/config.ts";
+import type { TpmSurroundings } from "../identity/tpm/tpm.ts";
 import { LazyTpm } from "../identity/lazy-tpm.ts";
 import type { Pkcs11Tokens } from "../identity/pkcs11/tokens.ts";
 import type { AnswerMethod } from "../hub/methods.ts";
@@ -35,8 +36,8 @@ import type { Parts } from "./parts.ts";
 export interface Surroundings {
   readonly version: string;
   readonly stateDirectory: string;
-  /** As `memoryDirectory` of the platform. */
-  readonly memoryDirectory: string;
+  /** Where the tools for a TPM work, `memoryDirectory` of the platform, and where they are. */
+  readonly tpm: TpmSurroundings;
   readonly hostName: string;
   readonly openLink: OpenLink;
   readonly clock: Clock;
@@ -86,7 +87,7 @@ export function wire(config: Config, around: Surroundings): Parts {
   const signingTime = new SigningTime(around.clock);
   let isReady = false;
   let lastError: string | undefined;
-  const tpm = new LazyTpm(config.tpm, around.memoryDirectory);
+  const tpm = new LazyTpm(config.tpm, around.tpm);
   log.setLevel(config.log.level);
   around.tokens.forgetRefusedPins();
   return {

@@ -35,7 +35,7 @@ export async function showIdentity(
     return exitCode.config;
   }
   try {
-    const tpm = new LazyTpm(loaded.config.tpm, memoryDirectory);
+    const tpm = new LazyTpm(loaded.config.tpm, { workDirectory: memoryDirectory });
     const opening = { hostName, nowMs: clock.now(), tokens, tpm };
     await using opened = await openIdentity(loaded.config, opening, never);
     io.stdout(render(describe(opened), options));

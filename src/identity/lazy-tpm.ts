@@ -1,16 +1,15 @@
 import type { TpmDevice } from "./tpm/tpm-device.ts";
-import type { TpmSettings } from "./tpm/tpm.ts";
+import type { TpmSettings, TpmSurroundings } from "./tpm/tpm.ts";
 
 /** The TPM of this machine, for as long as one configuration holds. What it takes is loaded when it is first asked for. */
 export class LazyTpm {
   readonly #settings: TpmSettings;
-  readonly #workDirectory: string;
+  readonly #around: TpmSurroundings;
   #device: Promise<TpmDevice> | undefined;
 
-  /** @param workDirectory as `memoryDirectory`. */
-  constructor(settings: TpmSettings, workDirectory: string) {
+  constructor(settings: TpmSettings, around: TpmSurroundings) {
     this.#settings = settings;
-    this.#workDirectory = workDirectory;
+    this.#around = around;
   }
 
   /** Always the same one: commands of one process have to wait for each other. */
@@ -24,6 +23,6 @@ export class LazyTpm {
       import("./tpm/tpm-device.ts"),
       import("./tpm/tpm.ts"),
     ]);
-    return new Device(new Tpm(this.#settings, { workDirectory: this.#workDirectory }));
+    return new Device(new Tpm(this.#settings, this.#around));
   }
 }

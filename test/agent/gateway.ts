@@ -11,6 +11,7 @@ import { run } from "../../src/agent/run.ts";
 import { wire } from "../../src/agent/wire-parts.ts";
 import { loadConfig } from "../../src/config/load.ts";
 import { Pkcs11Tokens } from "../../src/identity/pkcs11/tokens.ts";
+import type { TpmSurroundings } from "../../src/identity/tpm/tpm.ts";
 import { openMqttLink } from "../../src/mqtt/mqtt-js-link.ts";
 import { createLog } from "../../src/platform/log.ts";
 import { systemClock, type Clock } from "../../src/platform/time.ts";
@@ -24,7 +25,7 @@ interface GatewayOptions {
   /** Key and certificate of the configuration, where they are no files of this gateway. */
   readonly uris?: { readonly key: string; readonly certificate?: string };
   /** A TPM is the identity, with the registration ID that follows from it. */
-  readonly tpm?: { readonly tcti: string; readonly workDirectory: string };
+  readonly tpm?: TpmSurroundings & { readonly tcti: string };
   /** Speak with DPS over HTTPS. */
   readonly overHttps?: boolean;
   /** Speak MQTT with DPS and the hub over WebSocket. */
@@ -216,7 +217,7 @@ export class Gateway implements AsyncDisposable {
       serviceManager: this.#serviceManager(),
       watchdog: { expect: () => {}, [Symbol.dispose]: () => {} },
       tokens: this.tokens,
-      memoryDirectory: this.#options.tpm?.workDirectory ?? "/dev/shm",
+      tpm: this.#options.tpm ?? { workDirectory: "/dev/shm" },
     });
     const isSynchronised = this.#options.isClockSynchronised;
     const ended = run(

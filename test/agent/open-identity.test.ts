@@ -15,7 +15,7 @@ const now = Date.now();
 const tokens = new Pkcs11Tokens();
 
 async function openAs(config: Config, hostName: string): Promise<OpenIdentity> {
-  const tpm = new LazyTpm(config.tpm, "/dev/shm");
+  const tpm = new LazyTpm(config.tpm, { workDirectory: "/dev/shm" });
   return openIdentity(config, { hostName, nowMs: now, tokens, tpm }, never);
 }
 

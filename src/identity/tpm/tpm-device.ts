@@ -1,17 +1,11 @@
-import { createHash } from "node:crypto";
 import { AgentError } from "../../platform/failure.ts";
 import type { Identity, Key, TpmCredential, WrappedKey } from "../identity.ts";
-import { readEndorsementKey, readStorageRootKey } from "./primary-keys.ts";
-import type { TpmPublic } from "./public-area.ts";
+import { readEndorsementKey, readStorageRootKey, type PrimaryKeys } from "./primary-keys.ts";
 import { tpmRegistrationId } from "./registration-id.ts";
 import { takeInKey } from "./take-in-key.ts";
 import type { TpmCommands } from "./tpm-commands.ts";
+import { tpmDigest } from "./tpm-digest.ts";
 import type { Tpm } from "./tpm.ts";
-
-interface PrimaryKeys {
-  readonly endorsementKey: TpmPublic;
-  readonly storageRootKey: TpmPublic;
-}
 
 /** What a TPM says of the device it is in. */
 interface OpenTpm extends Pick<Identity, "registrationId" | "credentialDigest" | "custody" | "warnings"> {
@@ -33,27 +27,38 @@ export class TpmDevice {
     const { endorsementKey, storageRootKey } = await this.#keys(signal);
     return {
       registrationId: tpmRegistrationId(endorsementKey.bytes),
-      credentialDigest: digestOf(endorsementKey, storageRootKey),
+      credentialDigest: tpmDigest({ endorsement: endorsementKey.name, storageRoot: storageRootKey.name }),
       custody: `TPM at ${this.#tpm.settings.tcti}`,
       warnings: [],
       credential: {
         endorsementKey: endorsementKey.bytes.toString("base64"),
         storageRootKey: storageRootKey.bytes.toString("base64"),
-        takeIn: async (authenticationKey, during) =>
-          this.#tpm.use(
-            async (commands) => takeInKey(commands, this.#tpm.settings, authenticationKey),
-            during,
-          ),
+        takeIn: async (authenticationKey, during) => this.#takeIn(authenticationKey, during),
         keyOf: (wrapped) => this.#keyOf(wrapped),
       },
     };
+  }
+
+  async #takeIn(authenticationKey: string, signal: AbortSignal): Promise<WrappedKey> {
+    const { settings } = this.#tpm;
+    try {
+      return await this.#tpm.use(
+        async (commands) => takeInKey(commands, settings, authenticationKey),
+        signal,
+      );
+    } catch (error) {
+      if (error instanceof AgentError && wrongKey.has(error.code)) await this.#lookAnew(signal);
+      throw error;
+    }
   }
 
   #keyOf(wrapped: WrappedKey): Key {
     return {
       hmac: async (data, signal) => {
         const hmac = await this.#tpm.use(async (commands) => this.#sign(commands, wrapped, data), signal);
-        return hmac ?? (await this.#lost(signal));
+        if (hmac !== undefined) return hmac;
+        await this.#lookAnew(signal);
+        throw hubKeyLost();
       },
     };
   }
@@ -72,22 +77,16 @@ export class TpmDevice {
     return Buffer.from((await commands.run("hmac", ["-c", "key.ctx", "--hex"], data)).trim(), "hex");
   }
 
-  /** Looks anew who the TPM is, when a key of before cannot be loaded. */
-  async #lost(signal: AbortSignal): Promise<never> {
+  /** The TPM does not know a key of its own: looks who it is now. @throws AgentError `identity/changed`. */
+  async #lookAnew(signal: AbortSignal): Promise<void> {
     const before = this.#primaryKeys;
     this.#primaryKeys = undefined;
     const now = await this.#keys(signal);
-    if (before !== undefined && !now.storageRootKey.name.equals(before.storageRootKey.name)) {
-      throw new AgentError(
-        "identity/changed",
-        "reidentify",
-        "the TPM was cleared or exchanged while running: its storage root key is another one, so the hub's key is lost with the old one",
-      );
-    }
+    if (before === undefined || isSame(before, now)) return;
     throw new AgentError(
-      "identity/tpm-hub-key-lost",
-      "reprovision",
-      "the TPM does not take the stored key of the hub for its own. The provisioning service will give it another one",
+      "identity/changed",
+      "reidentify",
+      "the TPM was cleared or exchanged while running: what was wrapped for its keys of before is lost with them",
     );
   }
 
@@ -104,7 +103,20 @@ export class TpmDevice {
   }
 }
 
-/** Changes with the endorsement key, and with the storage root key: what either wrapped is lost then. */
-function digestOf({ name: endorsement }: TpmPublic, { name: storage }: TpmPublic): string {
-  return createHash("sha256").update(endorsement).update(storage).digest("hex");
+/** What a TPM says when a service wrapped a key for keys that it does not have, or no longer. */
+const wrongKey = new Set(["identity/tpm-blob-foreign", "identity/tpm-blob-damaged"]);
+
+function isSame(one: PrimaryKeys, other: PrimaryKeys): boolean {
+  return (
+    one.endorsementKey.name.equals(other.endorsementKey.name) &&
+    one.storageRootKey.name.equals(other.storageRootKey.name)
+  );
+}
+
+function hubKeyLost(): AgentError {
+  return new AgentError(
+    "identity/tpm-hub-key-lost",
+    "reprovision",
+    "the TPM does not take the stored key of the hub for its own. The provisioning service will give it another one",
+  );
 }

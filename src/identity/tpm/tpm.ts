@@ -17,7 +17,7 @@ export interface TpmSettings {
   readonly endorsementAuth?: readonly FileLocation[];
 }
 
-interface TpmSurroundings {
+export interface TpmSurroundings {
   /** On a memory file system: `memoryDirectory`. */
   readonly workDirectory: string;
   /** Where tpm2-tools are; /usr/bin where absent. */
