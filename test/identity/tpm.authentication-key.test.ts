@@ -1,5 +1,5 @@
 import { createHmac, randomBytes } from "node:crypto";
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { TpmCredential } from "../../src/identity/identity.ts";
 import { parseAuthenticationKey } from "../../src/identity/tpm/authentication-key.ts";
 import { TpmDevice } from "../../src/identity/tpm/tpm-device.ts";
@@ -110,15 +110,19 @@ describe("a key that was tampered with is refused unread", () => {
   });
 });
 
-describe("a key that was tampered with is refused by the TPM", () => {
-  afterEach(async () => {
-    expect(soft.leftovers()).toEqual([]);
-    for (const kind of ["transient", "loaded-session", "saved-session"])
-      expect(await soft.handles(kind)).toEqual([]);
-    // The TPM is none the worse for it.
-    expect(await signsAlike(blob)).toBe(true);
-  });
+/** What a refusal must not leave behind, and that the TPM is none the worse for it. */
+async function state() {
+  const handles = ["transient", "loaded-session", "saved-session"].map(async (kind) => soft.handles(kind));
+  return {
+    files: soft.leftovers(),
+    handles: (await Promise.all(handles)).flat(),
+    signs: await signsAlike(blob),
+  };
+}
 
+const unharmed = { files: [], handles: [], signs: true };
+
+describe("a key that was tampered with is refused by the TPM", () => {
   const bits: readonly (readonly [what: string, code: string, at: () => number])[] = [
     ["the digest of the identity", "identity/tpm-blob-foreign", () => 4],
     ["the encrypted identity", "identity/tpm-blob-foreign", () => startOf(1) - 1],
@@ -132,11 +136,13 @@ describe("a key that was tampered with is refused by the TPM", () => {
     const failure = await failureOf(takeIn(flipped(at())));
     expect(failure).toMatchObject({ code });
     expect(failure.message).not.toMatch(/[A-Za-z0-9+/]{40}/);
+    expect(await state()).toEqual(unharmed);
   });
 
   test("a key that is longer than a TPM takes", async () => {
     const tooLong = wrap(tpm, randomBytes(65).toString("base64"));
     expect((await failureOf(tpm.takeIn(tooLong, never))).code).toBe("identity/tpm-blob-damaged");
+    expect(await state()).toEqual(unharmed);
   });
 
   test("a key for another TPM, or for another of its two keys, is an operator's matter", async () => {
@@ -154,5 +160,6 @@ describe("a key that was tampered with is refused by the TPM", () => {
         remedy: "operator",
       });
     }
+    expect(await state()).toEqual(unharmed);
   });
 });
