@@ -29,7 +29,8 @@ async function openSoftwareTpm(work: string): Promise<Custody> {
       ["--server", `type=unixio,path=${socket}`],
       ["--ctrl", `type=unixio,path=${socket}.ctrl`],
     ),
-    {},
+    // It says each time that a client is gone: there is one for each command.
+    { stderr: "ignore" },
   );
   for (let waited = 0; !existsSync(socket) && waited < 50; waited += 1) await sleep(100);
   return {

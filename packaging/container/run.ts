@@ -20,10 +20,10 @@ export class Daemon implements AsyncDisposable {
   constructor(
     file: string,
     args: readonly string[],
-    options: { readonly env?: NodeJS.ProcessEnv; readonly stdout?: "pipe" | "inherit" },
+    options: { readonly env?: NodeJS.ProcessEnv; readonly stderr?: "ignore" | "inherit" },
   ) {
-    const { env = process.env, stdout = "inherit" } = options;
-    this.child = spawn(file, args, { env, stdio: ["ignore", stdout, "inherit"] });
+    const { env = process.env, stderr = "inherit" } = options;
+    this.child = spawn(file, args, { env, stdio: ["ignore", "inherit", stderr] });
     this.exited = once(this.child, "exit").then(() => this.child.exitCode ?? 1);
   }
 
