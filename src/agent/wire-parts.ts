@@ -7,6 +7,8 @@ import type { TpmSurroundings } from "../identity/tpm/tpm.ts";
 import { LazyTpm } from "../identity/lazy-tpm.ts";
 import type { Pkcs11Tokens } from "../identity/pkcs11/tokens.ts";
 import type { AnswerMethod } from "../hub/methods.ts";
+import { Line } from "../mqtt/line.ts";
+import { parseLineMemory } from "../mqtt/line-memory.ts";
 import type { OpenLink } from "../mqtt/link.ts";
 import type { Random } from "../platform/backoff.ts";
 import { isClockSynchronised } from "../platform/clock-sync.ts";
@@ -14,6 +16,7 @@ import { ClockWatch } from "../platform/clock-watch.ts";
 import { knownTime } from "../platform/known-time.ts";
 import type { AgentError } from "../platform/failure.ts";
 import type { Json } from "../platform/json.ts";
+import { describeNetwork } from "../platform/network.ts";
 import { PatientStore } from "../platform/patient-store.ts";
 import type { Log } from "../platform/log.ts";
 import { readProxy } from "../platform/proxy.ts";
@@ -80,7 +83,18 @@ export function wire(config: Config, around: Surroundings): Parts {
     });
   const assignments = store("assignment", parseAssignments);
   const device = store("device", parseDeviceState);
+  const memory = store("line", parseLineMemory);
+  const { leastKeepAliveMs: leastMs, keepAliveMs: mostMs } = config.hub;
+  const line = new Line({
+    openLink: around.openLink,
+    memory,
+    clock: around.clock,
+    log,
+    network: describeNetwork,
+    keepAlive: { leastMs, mostMs },
+  });
   const writeState = async () => {
+    await memory.retry();
     await assignments.retry();
     await device.retry();
   };
@@ -97,7 +111,7 @@ export function wire(config: Config, around: Surroundings): Parts {
       const { hostName, tokens } = around;
       return openIdentity(config, { hostName, nowMs: signingTime.now(), tokens, tpm }, signal);
     },
-    openLink: around.openLink,
+    openLink: line.open,
     trustedRoots: async () => readTrustedRoots(config.tls.trustBundle),
     assignments,
     device,

@@ -51,7 +51,7 @@ export interface KeyFile {
 interface ProvisioningConfig {
   /** Host name without scheme or port. */
   readonly endpoint: string;
-  readonly transport: "mqtt" | "websocket" | "https";
+  readonly transport: "auto" | "mqtt" | "websocket" | "https";
   /** For MQTT over TLS, and for HTTPS. */
   readonly port: number;
   readonly webSocketPort: number;
@@ -61,11 +61,13 @@ interface ProvisioningConfig {
 }
 
 interface HubConfig {
-  readonly transport: "mqtt" | "websocket";
+  readonly transport: "auto" | "mqtt" | "websocket";
   readonly webSocketPort: number;
   readonly port: number;
   readonly apiVersion: string;
   readonly keepAliveMs: number;
+  /** What the keep-alive is never shortened below; no longer than that. */
+  readonly leastKeepAliveMs: number;
   readonly tokenLifetimeMs: number;
   /** From a first refusal to the second try. */
   readonly refusalRetryMs: number;

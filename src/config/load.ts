@@ -66,7 +66,7 @@ export async function loadConfig(sources: ConfigSources): Promise<LoadedConfig> 
 }
 
 /** @see https://learn.microsoft.com/azure/iot/iot-mqtt-connect-to-iot-dps */
-const dpsPorts = { mqtt: 8883, websocket: 8883, https: 443 } as const;
+const dpsPorts = { auto: 8883, mqtt: 8883, websocket: 8883, https: 443 } as const;
 
 function assemble(
   values: ValidConfig,
@@ -87,6 +87,7 @@ function assemble(
       port: hub.port,
       apiVersion: hub.api_version,
       keepAliveMs: hub.keep_alive,
+      leastKeepAliveMs: Math.min(hub.keep_alive_min, hub.keep_alive),
       tokenLifetimeMs: hub.token_lifetime,
       refusalRetryMs: hub.refusal_retry,
     },

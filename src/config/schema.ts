@@ -36,9 +36,9 @@ const provisioning = v.object({
       explain: explain.explainEndpoint,
     },
   ),
-  transport: documented(v.exactOptional(v.picklist(["mqtt", "websocket", "https"]), "mqtt"), {
-    help: "How to speak with the provisioning service: MQTT, MQTT over WebSocket, or HTTPS. The last two are for firewalls that let only port 443 pass. A TPM is always attested over HTTPS, for the service takes it over nothing else.",
-    expected: "mqtt, websocket or https",
+  transport: documented(v.exactOptional(v.picklist(["auto", "mqtt", "websocket", "https"]), "auto"), {
+    help: "How to speak with the provisioning service: MQTT, MQTT over WebSocket, or HTTPS. auto is MQTT, and WebSocket in networks that turn out to let only port 443 pass; there MQTT is tried again daily. A TPM is always attested over HTTPS, for the service takes it over nothing else.",
+    expected: "auto, mqtt, websocket or https",
   }),
   websocket_port: documented(v.exactOptional(port(), 443), {
     ...portDoc,
@@ -46,7 +46,7 @@ const provisioning = v.object({
   }),
   port: documented(v.exactOptional(port()), {
     ...portDoc,
-    help: "Port of the provisioning service for mqtt and https. Without it, 8883 for mqtt and 443 for https.",
+    help: "Port of the provisioning service for mqtt (and auto) and https. Without it, 8883 for mqtt and 443 for https.",
     fix: "change it, or delete the line to get 8883 for mqtt and 443 for https",
     example: "8883",
   }),
@@ -64,9 +64,9 @@ const provisioning = v.object({
 });
 
 const hub = v.object({
-  transport: documented(v.exactOptional(v.picklist(["mqtt", "websocket"]), "mqtt"), {
-    help: "How to speak with the IoT Hub: MQTT, or MQTT over WebSocket where a firewall lets only port 443 pass.",
-    expected: "mqtt or websocket",
+  transport: documented(v.exactOptional(v.picklist(["auto", "mqtt", "websocket"]), "auto"), {
+    help: "How to speak with the IoT Hub: MQTT, or MQTT over WebSocket. auto is as above.",
+    expected: "auto, mqtt or websocket",
   }),
   websocket_port: documented(v.exactOptional(port(), 443), {
     ...portDoc,
@@ -82,6 +82,11 @@ const hub = v.object({
   }),
   keep_alive: documented(v.exactOptional(duration("30s", "1177s"), "3m"), {
     help: "Longest silence on the line before the agent sends a ping. Azure's load balancer drops a silent line after 4 minutes, so the default stays below; IoT Hub takes no more than 1177s.",
+    expected: "a duration from 30s to 1177s",
+    explain: explain.explainDuration,
+  }),
+  keep_alive_min: documented(v.exactOptional(duration("30s", "1177s"), "30s"), {
+    help: "Where connections die of silence sooner, the agent shortens the keep-alive for that network step by step, but not below this; after a day without such a death it lengthens it again.",
     expected: "a duration from 30s to 1177s",
     explain: explain.explainDuration,
   }),

@@ -39,6 +39,8 @@ export type LinkProof = Pick<LinkOptions, "password" | "clientCertificate">;
 export interface Link extends AsyncDisposable {
   /** Aborted with an AgentError (`mqtt/…`) when the connection ends without our wish. */
   readonly lost: AbortSignal;
+  /** Asks at once whether the line is still there; `lost` tells within some 5 s where it is not. */
+  probe(): void;
   /**
    * Resolves once every filter was granted.
    * @throws AgentError `mqtt/subscription-refused` (operator), `mqtt/no-answer` (retry), or the reason of `lost`.

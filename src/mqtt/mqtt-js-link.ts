@@ -9,7 +9,7 @@ import { AgentError } from "../platform/failure.ts";
 import { openSecureSocket } from "../platform/secure-socket.ts";
 import type { ConnectResult, Link, LinkOptions } from "./link.ts";
 import { failedPeer } from "./failed-peer.ts";
-import { watchLine } from "./watch-line.ts";
+import { watchLine, type Watch } from "./watch-line.ts";
 
 const { default: MqttClient } = mqttClient;
 
@@ -90,7 +90,7 @@ async function connectOver(
     const returnCode = await untilAborted(promise, signal, watch.lost);
     if (returnCode === 0) {
       watch.opened();
-      return { status: "open", link: makeLink(client, watch.lost) };
+      return { status: "open", link: makeLink(client, watch) };
     }
     client.end(true);
     return { status: "refused", returnCode };
@@ -119,9 +119,10 @@ function clientOptions(options: LinkOptions): IClientOptions {
   };
 }
 
-function makeLink(client: Client, lost: AbortSignal): Link {
+function makeLink(client: Client, { lost, probe }: Watch): Link {
   return {
     lost,
+    probe,
     async subscribe(filters, signal) {
       await answered(`SUBACK for ${filters.join(" ")}`, requestSubscription(client, filters), lost, signal);
     },

@@ -8,14 +8,16 @@ import { KeepAlive } from "./keep-alive.ts";
 import type { LinkOptions } from "./link.ts";
 import { unansweredFailure } from "./unanswered-failure.ts";
 
-interface Watch {
+/** Looks after one line until it ends. */
+export interface Watch {
   readonly lost: AbortSignal;
   /** CONNACK said yes: what breaks from now on is no failed connect. */
   opened(): void;
+  readonly probe: () => void;
 }
 
 /**
- * Looks after one line until it ends, and says why it did.
+ * Keeps a line alive once it is open, and says why it ended.
  *
  * The mqtt package may report one end as `error` twice and as `close`, and keeps some errors of the socket to itself;
  * the first reason counts.
@@ -37,6 +39,9 @@ export function watchLine(client: Client, socket: TLSSocket, options: LinkOption
   });
   return {
     lost: lost.signal,
+    probe: () => {
+      keepAlive?.probe();
+    },
     opened: () => {
       keepAlive = startKeepAlive(client, socket, options, (reason) => {
         lost.abort(reason);

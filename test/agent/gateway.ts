@@ -150,10 +150,9 @@ export class Gateway implements AsyncDisposable {
     ];
   }
 
-  #webSocketLines(port: number): readonly string[] {
-    return this.#options.overWebSocket === true
-      ? [`transport = "websocket"`, `websocket_port = ${port}`]
-      : [];
+  #webSocketLines(port: number | undefined): readonly string[] {
+    const isOnly = this.#options.overWebSocket === true;
+    return [...(isOnly ? [`transport = "websocket"`] : []), `websocket_port = ${port ?? 443}`];
   }
 
   writeConfig({ idScope }: { readonly idScope?: string }): void {
