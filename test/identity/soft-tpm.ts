@@ -1,4 +1,5 @@
 import { execFile, spawn, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
@@ -55,9 +56,15 @@ export class SoftTpm implements AsyncDisposable {
 
   /** Runs a tool as the operator would. @returns its standard output. */
   async tool(name: string, ...args: readonly string[]): Promise<string> {
+    const stdout = await this.leave(name, ...args);
+    if (name.startsWith("create") || name === "load") await this.leave("flushcontext", "-t");
+    return stdout;
+  }
+
+  /** As `tool`, for one who does not clean up behind it. */
+  async leave(name: string, ...args: readonly string[]): Promise<string> {
     const env = { ...process.env, TPM2TOOLS_TCTI: this.tcti, TSS2_LOG: "all+NONE" };
     const { stdout } = await run(`tpm2_${name}`, args, { env, cwd: this.folder });
-    if (name.startsWith("create") || name === "load") await this.tool("flushcontext", "-t");
     return stdout;
   }
 
@@ -68,8 +75,10 @@ export class SoftTpm implements AsyncDisposable {
   }
 
   async powerOff(): Promise<void> {
-    const ended = new Promise((resolve) => this.#process?.once("exit", resolve));
-    this.#process?.kill("SIGKILL");
+    const running = this.#process;
+    if (running === undefined) return;
+    const ended = once(running, "exit");
+    running.kill("SIGKILL");
     await ended;
     this.#process = undefined;
   }
