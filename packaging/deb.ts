@@ -12,7 +12,7 @@ import { targetOf } from "./deb/target.ts";
  * `npm run deb`: the two Debian packages, `latebind` (the agent, which changes often) and `latebind-runtime` (a private Node,
  * which changes with Node's security releases). The same commit gives the same bytes, wherever and whenever.
  *
- * `-- --arch arm64` builds for the other architecture, `--only latebind` one of the two, `--quick` compresses less (for tests).
+ * `-- --arch arm64` builds for the other architecture, `--only latebind` one of the two, `--quick` does not compress (for tests).
  */
 const root = join(import.meta.dirname, "..");
 const { values: options } = parseArgs({
@@ -44,7 +44,7 @@ try {
     ["latebind", agentPackage],
   ] as const) {
     if (options.only !== undefined && options.only !== name) continue;
-    const file = await archive(await build(release), output, release, options.quick ? 0 : 6);
+    const file = await archive(await build(release), output, release, options.quick ? "none" : "xz");
     process.stdout.write(`${relative(process.cwd(), file)}: ${(statSync(file).size / 1e6).toFixed(2)} MB\n`);
   }
 } finally {

@@ -12,7 +12,12 @@ if (refused !== undefined) for (const file of needPort443) console.log(`skipped:
 export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
-    exclude: ["test/interop/node_modules/**", ...(refused === undefined ? [] : needPort443)],
+    // The system tests want root and minutes: npm run test:system.
+    exclude: [
+      "test/interop/node_modules/**",
+      "test/system/**",
+      ...(refused === undefined ? [] : needPort443),
+    ],
     // Node does not unwrap the default of a CommonJS package, so neither may the tests.
     deps: { interopDefault: false },
     testTimeout: 20_000,

@@ -4,20 +4,31 @@
  */
 export function maintainerScripts(): Readonly<Record<string, string>> {
   // Node alone was exchanged: dpkg calls postinst once, after everything is unpacked.
-  return { postinst, prerm, postrm, triggers: "interest-noawait /usr/lib/latebind/node\n" };
+  return { preinst, postinst, prerm, postrm, triggers: "interest-noawait /usr/lib/latebind/node\n" };
 }
 
 const units = "latebind.service latebind-apply.socket";
 
+const preinst = `#!/bin/sh
+set -e
+# What the administrator stopped stays stopped when it is upgraded.
+rm -f /run/latebind-was-stopped
+if [ "$1" = upgrade ] && [ -d /run/systemd/system ]; then
+  systemctl --quiet is-active latebind.service || systemctl --quiet is-failed latebind.service || touch /run/latebind-was-stopped
+fi
+`;
+
 const postinst = `#!/bin/sh
 set -e
 
-restart_if_running() {
+start() {
   [ -d /run/systemd/system ] || return 0
   systemctl --system daemon-reload >/dev/null || true
-  if systemctl --quiet is-active latebind.service || systemctl --quiet is-failed latebind.service; then
-    deb-systemd-invoke restart latebind.service >/dev/null || true
-  fi
+  deb-systemd-invoke start latebind-apply.socket >/dev/null || true
+  # The helper that runs ends; the next request gets the new one.
+  systemctl stop latebind-apply.service >/dev/null 2>&1 || true
+  [ -e /run/latebind-was-stopped ] || deb-systemd-invoke restart latebind.service >/dev/null || true
+  rm -f /run/latebind-was-stopped
 }
 
 case "$1" in
@@ -34,21 +45,12 @@ case "$1" in
         deb-systemd-helper update-state "$unit" >/dev/null || true
       fi
     done
-    if [ -n "$2" ]; then
-      restart_if_running
-      # The helper is started by its socket; the next request gets the new one.
-      [ ! -d /run/systemd/system ] || systemctl stop latebind-apply.service >/dev/null 2>&1 || true
-    fi
-    if [ -d /run/systemd/system ]; then
-      systemctl --system daemon-reload >/dev/null || true
-      deb-systemd-invoke start latebind-apply.socket >/dev/null || true
-      [ -n "$2" ] || deb-systemd-invoke start latebind.service >/dev/null || true
-    fi
+    start
     ;;
   triggered)
-    restart_if_running
-    ;;
-  abort-upgrade|abort-remove|abort-deconfigure)
+    # Node alone was exchanged.
+    [ ! -d /run/systemd/system ] || systemctl --quiet is-active latebind.service || touch /run/latebind-was-stopped
+    start
     ;;
 esac
 `;

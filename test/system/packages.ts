@@ -1,0 +1,44 @@
+import { execFile } from "node:child_process";
+import { createHash } from "node:crypto";
+import { existsSync } from "node:fs";
+import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { promisify } from "node:util";
+
+const run = promisify(execFile);
+const root = join(import.meta.dirname, "../..");
+
+/** The packages under test. */
+export interface Packages {
+  readonly runtime: string;
+  readonly agent: string;
+}
+
+/** Builds both packages as they are in the sources, not compressed. */
+export async function buildPackages(folder: string): Promise<Packages> {
+  await run(process.execPath, ["packaging/deb.ts", "--quick", "--output", folder, "--version", "1.0.0"], {
+    cwd: root,
+  });
+  const names = await readdir(folder);
+  const find = (start: string) => join(folder, names.find((name) => name.startsWith(start)) ?? start);
+  return { runtime: find("latebind-runtime_"), agent: find("latebind_") };
+}
+
+/** The same package under another version, and changed by a shell that runs in its tree. @returns its file. */
+export async function repack(deb: string, version: string, change = ":"): Promise<string> {
+  const tag = createHash("sha256").update(`${version}${change}`).digest("hex").slice(0, 8);
+  const folder = `${deb}.${tag}`;
+  const file = `${folder}.deb`;
+  if (existsSync(file)) return file;
+  await mkdir(folder);
+  await run("dpkg-deb", ["--raw-extract", deb, join(folder, "tree")]);
+  const control = join(folder, "tree/DEBIAN/control");
+  await writeFile(
+    control,
+    (await readFile(control, "utf8")).replace(/^Version: .*$/m, `Version: ${version}`),
+  );
+  await run("sh", ["-ec", change], { cwd: join(folder, "tree") });
+  await run("dpkg-deb", ["--root-owner-group", "-Znone", "--build", join(folder, "tree"), file]);
+  await rm(folder, { recursive: true });
+  return file;
+}
