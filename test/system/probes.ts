@@ -64,7 +64,7 @@ export const manners: readonly string[] = `
   Type NotifyAccess ExecCondition ExecStart ExecReload SyslogIdentifier Environment TimeoutStartSec
   TimeoutStopSec WatchdogSec WatchdogSignal OOMPolicy Restart RestartSec RestartSteps
   RestartMaxDelaySec RestartPreventExitStatus User Group SupplementaryGroups StateDirectory
-  StateDirectoryMode RuntimeDirectory RuntimeDirectoryMode ConfigurationDirectory
+  StateDirectoryMode SuccessExitStatus CacheDirectory CacheDirectoryMode RuntimeDirectory RuntimeDirectoryMode ConfigurationDirectory
   ConfigurationDirectoryMode
 `
   .trim()
