@@ -2,6 +2,7 @@ import { execFile } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, readdir, rename, rm } from "node:fs/promises";
+import { homedir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 
@@ -77,7 +78,8 @@ const recipe = [
   "bookworm",
 ];
 
-const cache = join(import.meta.dirname, "../../node_modules/.cache/latebind-vm");
+/** Outside of the clone, so that neither `npm ci` nor another clone has to build it again. */
+const cache = join(process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), "latebind-vm");
 
 /**
  * Builds the image, or takes the one that was built by the same recipe. Needs root, mmdebstrap, and Debian's archive; about 2 minutes.

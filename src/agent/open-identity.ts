@@ -64,11 +64,11 @@ async function openTpm(config: Config, tpm: LazyTpm, signal: AbortSignal): Promi
 async function openCertificate(
   { key: keyAt, registrationId }: Config,
   certificateAt: CertificateLocation,
-  { nowMs, tokens }: Opening,
+  { nowMs, tokens, tpm }: Opening,
 ): Promise<OpenIdentity> {
   const chain = parseCertificates(await readCertificates(certificateAt, tokens));
   const certified = chain.leaf.publicKey.export({ type: "spki", format: "der" });
-  const key = await openTlsKey(keyAt, certified, tokens);
+  const key = await openTlsKey(keyAt, certified, { tokens, tpm });
   try {
     const { publicKey } = key;
     checkCertificate(chain, { publicKey, nowMs, ...(registrationId !== undefined && { registrationId }) });

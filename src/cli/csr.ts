@@ -4,6 +4,7 @@ import { formatProblem } from "../config/problem.ts";
 import { isRegistrationId } from "../config/registration-id.ts";
 import { commonNameOf, parseCertificates, type CertificateChain } from "../identity/certificate.ts";
 import { certificationRequest } from "../identity/certification-request.ts";
+import { LazyTpm } from "../identity/lazy-tpm.ts";
 import { openTlsKey, readCertificates } from "../identity/open.ts";
 import { AgentError } from "../platform/failure.ts";
 import type { DeviceParts } from "./device-parts.ts";
@@ -46,7 +47,8 @@ async function request(config: Config, device: DeviceParts): Promise<string> {
     );
   }
   const certified = chain?.leaf.publicKey.export({ type: "spki", format: "der" });
-  using key = await openTlsKey(config.key, certified, device.tokens);
+  const tpm = new LazyTpm(config.tpm, device.memoryDirectory);
+  using key = await openTlsKey(config.key, certified, { tokens: device.tokens, tpm });
   return certificationRequest(registrationId, key);
 }
 

@@ -2,6 +2,7 @@ import type { Json } from "../platform/json.ts";
 import type { LogLevel } from "../platform/log.ts";
 import type { ProxyConfig } from "../platform/proxy.ts";
 import type { Pkcs11Uri } from "./pkcs11-uri.ts";
+import type { Tpm2KeyPlace } from "./tpm2-uri.ts";
 
 /**
  * Everything the agent was told, checked and with every default filled in. Durations are milliseconds, paths absolute.
@@ -28,13 +29,17 @@ export interface Config {
 }
 
 /** Where the device's certificate is. */
-export type CertificateLocation = Exclude<KeyLocation, { readonly scheme: "tpm2" }>;
+export type CertificateLocation = Exclude<KeyLocation, { readonly scheme: "tpm2" | "tpm2-key" }>;
 
 /** Where the device's key is, by the scheme of its URI. */
 export type KeyLocation =
   | { readonly scheme: "file"; readonly locations: readonly KeyFile[] }
   | Pkcs11Location
-  | { readonly scheme: "tpm2" };
+  | { readonly scheme: "tpm2" }
+  | { readonly scheme: "tpm2-key"; readonly place: TpmKeyPlace };
+
+/** Where a private key is that never leaves the TPM in the clear. */
+export type TpmKeyPlace = Tpm2KeyPlace<readonly KeyFile[]>;
 
 /** `pin`: the places of the file with the PIN; absent where the URI names none. */
 export interface Pkcs11Location extends Omit<Pkcs11Uri, "pinSource"> {

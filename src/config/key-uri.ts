@@ -1,18 +1,13 @@
 import { quote } from "./describe-value.ts";
 import type { Diagnosis } from "./key-doc.ts";
 import { parsePkcs11Uri, type Pkcs11Uri } from "./pkcs11-uri.ts";
-import { isCleanAbsolutePath } from "./value-schemas.ts";
+import { explainTpm2Uri, isNameOrPath, parseTpm2Uri, type Tpm2Uri } from "./tpm2-uri.ts";
 
 /** Where a key URI points. A name without `/` is looked up later, first among the credentials, then beside the configuration. */
 export type KeyUri = FileUri | Pkcs11Uri | Tpm2Uri;
 
 /** Where a certificate is: a TPM holds none that would be the device's. */
 export type CertificateUri = Exclude<KeyUri, Tpm2Uri>;
-
-/** The key that the TPM of this machine got from the provisioning service. */
-interface Tpm2Uri {
-  readonly scheme: "tpm2";
-}
 
 interface FileUri {
   readonly scheme: "file";
@@ -21,7 +16,7 @@ interface FileUri {
 
 /**
  * Reads `file:device.key`, `file:/absolute/path` or `file:///absolute/path` (RFC 8089, 2), where the path is taken literally, and
- * `pkcs11:` as `parsePkcs11Uri` does, and `tpm2:`.
+ * `pkcs11:` as `parsePkcs11Uri` does, and `tpm2:` as `parseTpm2Uri`.
  * @returns undefined for everything else; `explainKeyUri` says why.
  */
 export function parseKeyUri(text: string): KeyUri | undefined {
@@ -29,14 +24,14 @@ export function parseKeyUri(text: string): KeyUri | undefined {
     const parsed = parsePkcs11Uri(text);
     return "found" in parsed ? undefined : parsed;
   }
-  if (text === "tpm2:") return { scheme: "tpm2" };
+  if (text.startsWith("tpm2:")) return parseTpm2Uri(text);
   return parseFileUri(text);
 }
 
 /** As `parseKeyUri`, for a certificate. */
 export function parseCertificateUri(text: string): CertificateUri | undefined {
   const uri = parseKeyUri(text);
-  return uri?.scheme === "tpm2" ? undefined : uri;
+  return uri?.scheme === "tpm2" || uri?.scheme === "tpm2-key" ? undefined : uri;
 }
 
 function parseFileUri(text: string): FileUri | undefined {
@@ -67,10 +62,7 @@ export function explainKeyUri(value: unknown): Partial<Diagnosis> {
     case "pkcs11":
       return explainPkcs11(value);
     case "tpm2":
-      return {
-        found: 'a "tpm2:" URI with something behind the colon',
-        fix: 'write "tpm2:" alone; how to reach the TPM is said in [tpm]',
-      };
+      return explainTpm2Uri(value);
     default:
       return {
         found: `the scheme ${quote(scheme)}`,
@@ -100,9 +92,4 @@ export function explainCertificateUri(value: unknown): Partial<Diagnosis> {
 function explainPkcs11(uri: string): Partial<Diagnosis> {
   const parsed = parsePkcs11Uri(uri);
   return "found" in parsed ? parsed : {};
-}
-
-function isNameOrPath(text: string): boolean {
-  if (text.startsWith("/")) return isCleanAbsolutePath(text);
-  return !text.includes("/") && isCleanAbsolutePath(`/${text}`);
 }

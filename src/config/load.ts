@@ -1,11 +1,20 @@
 import { dirname, join } from "node:path";
-import type { ApplyRule, CertificateLocation, Config, KeyFile, KeyLocation, LocalFile } from "./config.ts";
+import type {
+  ApplyRule,
+  CertificateLocation,
+  Config,
+  KeyFile,
+  KeyLocation,
+  LocalFile,
+  TpmKeyPlace,
+} from "./config.ts";
 import { checkRules } from "./check-rules.ts";
 import type { ProxyConfig } from "../platform/proxy.ts";
 import { checkTargets } from "./check-targets.ts";
 import { docOf } from "./key-doc.ts";
 import { placeAt } from "./key-path.ts";
 import type { CertificateUri, KeyUri } from "./key-uri.ts";
+import type { Tpm2KeyPlace } from "./tpm2-uri.ts";
 import { readLocalFiles } from "./local-files.ts";
 import { mergeTrees } from "./merge.ts";
 import type { Problem } from "./problem.ts";
@@ -155,7 +164,14 @@ function keyLocation(uri: KeyUri, sources: ConfigSources): KeyLocation {
     }
     case "tpm2":
       return uri;
+    case "tpm2-key":
+      return { scheme: uri.scheme, place: tpmKeyPlace(uri.place, sources) };
   }
+}
+
+function tpmKeyPlace(place: Tpm2KeyPlace<string>, sources: ConfigSources): TpmKeyPlace {
+  if (place.kind === "handle") return place;
+  return { ...place, public: places(place.public, sources), private: places(place.private, sources) };
 }
 
 function proxyOf(

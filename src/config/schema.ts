@@ -148,7 +148,7 @@ export const configSchema = v.object({
       "file:device.key",
     ),
     {
-      help: "Where the key of this device is. file:NAME is a systemd credential of that name, or else the file beside this one; file:/PATH is that file. Mode 0600 or 0400; the content is the base64 key, individual or derived from the group's. pkcs11:token=LABEL;object=LABEL?module-path=/PATH&pin-source=file:NAME is a key in a token that stays there (RFC 7512); the PIN is found like a key file. tpm2: is a key that the provisioning service gives to the TPM of this machine, by its endorsement key; nothing else has to be set.",
+      help: "Where the key of this device is. file:NAME is a systemd credential of that name, or else the file beside this one; file:/PATH is that file. Mode 0600 or 0400; the content is the base64 key, individual or derived from the group's. pkcs11:token=LABEL;object=LABEL?module-path=/PATH&pin-source=file:NAME is a key in a token that stays there (RFC 7512); the PIN is found like a key file. tpm2: is a key that the provisioning service gives to the TPM of this machine, by its endorsement key; nothing else has to be set. tpm2:handle=0x81000201 and tpm2:public=NAME&private=NAME are the private key of a certificate that stays in the TPM, at a persistent handle or in the two files that tpm2_create wrote.",
       expected: "a key URI, file:NAME, file:/PATH, pkcs11:… or tpm2:",
       explain: explainKeyUri,
     },

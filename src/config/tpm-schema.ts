@@ -1,6 +1,7 @@
 import * as v from "valibot";
 import { documented } from "./key-doc.ts";
 import { explainKeyUri, parseKeyUri, type KeyUri } from "./key-uri.ts";
+import { isPersistentHandle } from "./tpm2-uri.ts";
 import { isCleanAbsolutePath } from "./value-schemas.ts";
 
 type FileUri = Extract<KeyUri, { scheme: "file" }>;
@@ -68,11 +69,10 @@ function parseTcti(text: string): string | undefined {
   return text.startsWith("swtpm:") ? text : `device:${path}`;
 }
 
-/** Part 2, 7.4 and the TCG's registry of handles: 0x81000000 to 0x817FFFFF are the owner's, the rest is the platform's. */
 function handle() {
   return v.pipe(
     v.string(),
-    v.regex(/^0x81[0-7][0-9a-f]{5}$/i),
+    v.check(isPersistentHandle),
     v.transform((text) => text.toLowerCase()),
   );
 }

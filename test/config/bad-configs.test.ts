@@ -87,9 +87,9 @@ const badValues: readonly Case[] = [
     'config.toml:2: key: expected a key URI, file:NAME, file:/PATH, pkcs11:… or tpm2:, found a "file:" URI with a path that is neither a plain name nor absolute. Fix: write "file:device.key" or "file:/run/secrets/device.key".',
   ],
   [
-    "a TPM key with more than its scheme",
+    "a TPM key with a slot",
     `${scope}key = "tpm2:slot=3"`,
-    'config.toml:2: key: expected a key URI, file:NAME, file:/PATH, pkcs11:… or tpm2:, found a "tpm2:" URI with something behind the colon. Fix: write "tpm2:" alone; how to reach the TPM is said in [tpm].',
+    'config.toml:2: key: expected a key URI, file:NAME, file:/PATH, pkcs11:… or tpm2:, found a "tpm2:" URI with something else behind the colon than a handle or two files. Fix: write "tpm2:" alone for the key that the provisioning service gives; for the private key of a certificate "tpm2:handle=0x81000201" or "tpm2:public=device.pub&private=device.priv"; how to reach the TPM is said in [tpm].',
   ],
   [
     "a TPM where a certificate should be",

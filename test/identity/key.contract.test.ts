@@ -6,6 +6,7 @@ import { Pkcs11Tokens } from "../../src/identity/pkcs11/tokens.ts";
 import { describeHmacKeyContract, describeTlsKeyContract } from "../contract/key.ts";
 import { TemporaryFolder } from "../platform/temporary-folder.ts";
 import { selfSigned, type KeyKind } from "./device-pki.ts";
+import { noTpm } from "./no-tpm.ts";
 import { SoftHsm } from "./soft-hsm.ts";
 import { tokenLocation } from "./token-location.ts";
 
@@ -50,7 +51,7 @@ describe.each(kinds)("a %s key in a file", (kind) => {
   describeTlsKeyContract(async () => {
     const { certPem, key, keyPem } = await selfSigned("gw-7", { kind });
     const { folder, at } = keyFile(keyPem);
-    const open = async () => openTlsKey(at, undefined, new Pkcs11Tokens());
+    const open = async () => openTlsKey(at, undefined, { tokens: new Pkcs11Tokens(), tpm: noTpm });
     const privateKey = key.export({ type: "pkcs8", format: "der" });
     return { certPem, privateKey, open, [Symbol.dispose]: () => folder[Symbol.dispose]() };
   });
@@ -61,7 +62,7 @@ describe.each(kinds)("a %s key in SoftHSM", (kind) => {
     const { certPem, key, keyPem } = await selfSigned("gw-7", { kind });
     const { hsm, tokens, at, resources } = token();
     hsm.addKeyPair(keyPem, device);
-    const open = async () => openTlsKey(at, undefined, tokens);
+    const open = async () => openTlsKey(at, undefined, { tokens, tpm: noTpm });
     const privateKey = key.export({ type: "pkcs8", format: "der" });
     return { certPem, privateKey, open, [Symbol.dispose]: () => resources.dispose() };
   });

@@ -13,6 +13,7 @@ import { startCloud, type Cloud } from "../cloud/cloud.ts";
 import { textMatching } from "../cloud/matchers.ts";
 import { connectToDps, dpsTopics, type TestDevice } from "../cloud/test-device.ts";
 import { selfSigned, type Credential } from "./device-pki.ts";
+import { noTpm } from "./no-tpm.ts";
 import { SoftHsm } from "./soft-hsm.ts";
 import { tokenLocation } from "./token-location.ts";
 
@@ -116,7 +117,7 @@ describe.each(versions)("over a WebSocket with %s", (version) => {
     ["token", inToken],
     ["file", inFile],
   ])("another key of the certificate's type in a %s gets no connection", async (_, place) => {
-    using key = await openTlsKey(place(other), publicKeyOf(credential), tokens);
+    using key = await openTlsKey(place(other), publicKeyOf(credential), { tokens, tpm: noTpm });
     const result: unknown = await connect(key.tlsKey.reveal(), version).catch((error: unknown) => error);
     // OpenSSL has this in its message for a key of its own, and beneath the message for one of a provider.
     expect(inspect(result)).toContain("key values mismatch");
@@ -128,7 +129,7 @@ describe.each(versions)("over a WebSocket with %s", (version) => {
     ["file", inFile],
   ])("a device whose key is in a %s is assigned", async (_, place) => {
     const location = place(credential);
-    using key = await openTlsKey(location, publicKeyOf(credential), tokens);
+    using key = await openTlsKey(location, publicKeyOf(credential), { tokens, tpm: noTpm });
     expect(key.warnings).toEqual([]);
     expect(key.tlsKey.reveal().includes("PRIVATE KEY")).toBe(location.scheme === "file");
     const spoken: (string | null)[] = [];

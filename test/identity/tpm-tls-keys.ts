@@ -6,7 +6,7 @@ import { chmodSync } from "node:fs";
 import { join } from "node:path";
 import { der } from "../../src/identity/der.ts";
 import type { TlsIdentityKey } from "../../src/identity/identity.ts";
-import type { TpmKeyPlace } from "../../src/identity/tpm-key/tpm-key-place.ts";
+import type { TpmKeyPlace } from "../../src/config/config.ts";
 import { readStorageRootKey } from "../../src/identity/tpm/primary-keys.ts";
 import type { SoftTpm } from "./soft-tpm.ts";
 

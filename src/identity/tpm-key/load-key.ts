@@ -1,10 +1,10 @@
+import type { TpmKeyPlace } from "../../config/config.ts";
 import { AgentError } from "../../platform/failure.ts";
 import { readKeyFile } from "../read-key-file.ts";
 import type { BlockingTpm } from "../tpm/blocking-tpm.ts";
 import { parsePublicArea, type TpmPublic } from "../tpm/public-area.ts";
 import { factOf } from "../tpm/response-code.ts";
 import type { TpmCommands } from "../tpm/tpm-commands.ts";
-import type { TpmKeyPlace } from "./tpm-key-place.ts";
 
 const [publicFile, privateFile, context] = ["key.pub", "key.priv", "key.ctx"];
 

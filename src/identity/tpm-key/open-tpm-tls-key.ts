@@ -1,4 +1,5 @@
 import { createHash, randomBytes, verify } from "node:crypto";
+import type { TpmKeyPlace } from "../../config/config.ts";
 import { AgentError } from "../../platform/failure.ts";
 import { Secret } from "../../platform/secret.ts";
 import type { TlsIdentityKey } from "../identity.ts";
@@ -9,7 +10,6 @@ import type { TpmPublic } from "../tpm/public-area.ts";
 import type { Tpm } from "../tpm/tpm.ts";
 import { loadKey, readKey } from "./load-key.ts";
 import { parseSigningKey, type SigningKey } from "./signing-key.ts";
-import type { TpmKeyPlace } from "./tpm-key-place.ts";
 import { tpmSign, type TpmSigner } from "./tpm-sign.ts";
 
 const never = new AbortController().signal;
