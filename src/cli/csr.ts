@@ -47,7 +47,7 @@ async function request(config: Config, device: DeviceParts): Promise<string> {
     );
   }
   const certified = chain?.leaf.publicKey.export({ type: "spki", format: "der" });
-  const tpm = new LazyTpm(config.tpm, device.memoryDirectory);
+  const tpm = new LazyTpm(config.tpm, { workDirectory: device.memoryDirectory });
   using key = await openTlsKey(config.key, certified, { tokens: device.tokens, tpm });
   return certificationRequest(registrationId, key);
 }

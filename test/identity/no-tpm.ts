@@ -8,5 +8,5 @@ export const noTpm: LazyTpm = new LazyTpm(
     ekHandle: "0x81010001",
     srkHandle: "0x81000001",
   },
-  "/dev/shm",
+  { workDirectory: "/dev/shm" },
 );
