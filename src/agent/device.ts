@@ -1,11 +1,18 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Appliers } from "../appliers/applier.ts";
-import { reconcile, type PropertyResult, type Reconciled } from "../appliers/reconcile.ts";
+import { reconcile, type Reconciled, type ReconcileInput } from "../appliers/reconcile.ts";
 import { parseRemembered, type Remembered } from "../appliers/remembered.ts";
+import { confirm, countStart, rollBack } from "../appliers/roll-back.ts";
+import type { PropertyResult } from "../appliers/settle.ts";
+import { keyOf, type PropertyName } from "../appliers/targets.ts";
+import type { Random } from "../platform/backoff.ts";
 import { isJsonObject, type Json } from "../platform/json.ts";
 import type { Log } from "../platform/log.ts";
 import type { Store } from "../platform/store.ts";
+import type { Clock } from "../platform/time.ts";
 import type { Desired } from "../twin/desired.ts";
+import { DriftSchedule } from "./drift-schedule.ts";
+import { Trials } from "./trials.ts";
 
 /** What the device should be, and what is known to be in force: kept across restarts. */
 export interface DeviceState {
@@ -13,52 +20,153 @@ export interface DeviceState {
   readonly remembered: Remembered;
 }
 
-/** The machine this agent looks after: brings it to a desired state and remembers. */
-export class Device {
-  readonly #store: Store<DeviceState>;
-  readonly #appliers: Appliers;
-  readonly #log: Log;
-  #state: DeviceState;
+export interface DeviceParts {
+  readonly device: Store<DeviceState>;
+  readonly appliers: Appliers;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+}
 
-  constructor(store: Store<DeviceState>, appliers: Appliers, log: Log) {
-    this.#store = store;
-    this.#appliers = appliers;
-    this.#log = log;
-    this.#state = store.read() ?? { desired: { version: 0, properties: {} }, remembered: [] };
+/** How one call of `apply` differs from the usual. */
+export interface ApplyOptions extends Pick<ReconcileInput, "superseded" | "isForced"> {}
+
+/** The machine this agent looks after: brings it to a desired state and remembers. Does one thing at a time, whoever asks. */
+export class Device {
+  readonly #parts: DeviceParts;
+  readonly #trials: Trials;
+  readonly #drift: DriftSchedule;
+  #state: DeviceState;
+  #busy: Promise<unknown> = Promise.resolve();
+
+  constructor(parts: DeviceParts) {
+    const { appliers, clock, random } = parts;
+    this.#parts = parts;
+    this.#trials = new Trials(appliers, clock);
+    this.#drift = new DriftSchedule(appliers, clock, random);
+    this.#state = parts.device.read() ?? { desired: { version: 0, properties: {} }, remembered: [] };
   }
 
-  /** Puts the last known desired state in force without any cloud: finishes what a power cut broke off. */
+  /**
+   * Puts the last known desired state in force without any cloud: finishes what a power cut broke off, and undoes what did not let the
+   * device reach its hub for several starts.
+   */
   async restore(signal: AbortSignal): Promise<void> {
     if (Object.keys(this.#state.desired.properties).length === 0) return;
+    this.#state = { ...this.#state, remembered: countStart(this.#state.remembered) };
+    this.#trials.note(this.#state.remembered);
+    await this.rollBackDue(signal);
     await this.apply(this.#state.desired, signal);
   }
 
   /** Makes the device what `desired` says. Trouble is in the results, not thrown. */
-  async apply(desired: Desired, signal: AbortSignal): Promise<Reconciled> {
+  async apply(desired: Desired, signal: AbortSignal, options: ApplyOptions = {}): Promise<Reconciled> {
+    return this.#inTurn(async () => this.#apply(desired, signal, options));
+  }
+
+  async #apply(desired: Desired, signal: AbortSignal, options: ApplyOptions): Promise<Reconciled> {
+    const { appliers, log } = this.#parts;
     // Known before anything is touched, so that a power cut in the middle is finished at the next start, offline too.
     if (!isDeepStrictEqual(desired.properties, this.#state.desired.properties)) {
       await this.#keep({ desired, remembered: this.#state.remembered });
     }
     const reconciled = await reconcile(
       {
+        ...options,
         desired,
         remembered: this.#state.remembered,
-        appliers: this.#appliers,
+        appliers,
         remember: async (remembered) => this.#keep({ desired, remembered }),
+        isChecked: (name) => this.#isDriftDue(name),
       },
       signal,
     );
     await this.#keep({ desired, remembered: reconciled.remembered });
     for (const result of reconciled.results) this.#tell(result);
     if (reconciled.released.length > 0) {
-      this.#log.notice("twin.released", { properties: reconciled.released, version: desired.version });
+      log.notice("twin.released", { properties: reconciled.released, version: desired.version });
     }
     return reconciled;
   }
 
+  /** Until somebody else's changes are looked for again: `apply` does it. */
+  driftInMs(): number {
+    return this.#drift.nextInMs();
+  }
+
+  /** Until an answer of the hub would prove a change that is on trial. */
+  probeInMs(): number {
+    return this.#trials.probeInMs();
+  }
+
+  /** Until a change that is on trial has to be undone. */
+  trialDueInMs(): number {
+    return this.#trials.dueInMs();
+  }
+
+  async trialsChanged(): Promise<void> {
+    await this.#trials.noted();
+  }
+
+  /** Changes count for good once the hub has answered what was asked after them. `askedAtMs` is monotonic. */
+  async confirm(askedAtMs: number): Promise<void> {
+    await this.#inTurn(async () => {
+      const proven = this.#trials.provenBy(askedAtMs);
+      if (proven.length === 0) return;
+      await this.#keep({ ...this.#state, remembered: confirm(this.#state.remembered, proven) });
+      for (const { entry } of proven)
+        this.#parts.log.notice("twin.confirmed", { property: entry.property, version: entry.version });
+    });
+  }
+
+  /**
+   * Undoes the changes after which the hub was not reached in time.
+   * @returns how many.
+   */
+  async rollBackDue(signal: AbortSignal): Promise<number> {
+    return this.#inTurn(async () => {
+      const due = this.#trials.due();
+      for (const change of due) {
+        const { entry, confirmMs } = change;
+        const because = `the hub was not reached within ${Math.round(confirmMs / 1000)} s after the change`;
+        const { result, remembered } = await rollBack(change, because, signal);
+        this.#parts.log.error("twin.rolled-back", {
+          property: entry.property,
+          version: entry.version,
+          because,
+        });
+        this.#tell(result);
+        const others = this.#state.remembered.filter((other) => keyOf(other) !== keyOf(entry));
+        if (remembered.trial !== undefined) this.#trials.postpone(change);
+        await this.#keep({ ...this.#state, remembered: [...others, remembered] });
+      }
+      return due.length;
+    });
+  }
+
+  #isDriftDue(name: PropertyName): boolean {
+    const everyMs = this.#parts.appliers.properties.get(name.property)?.driftCheckMs;
+    if (name.component !== undefined || everyMs === undefined || !this.#drift.isDue(name)) return false;
+    this.#drift.noteChecked(name, everyMs);
+    return true;
+  }
+
+  async #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const before = this.#busy;
+    const { promise, resolve } = Promise.withResolvers<undefined>();
+    this.#busy = promise;
+    await before;
+    try {
+      return await work();
+    } finally {
+      resolve(undefined);
+    }
+  }
+
   async #keep(state: DeviceState): Promise<void> {
     this.#state = state;
-    await this.#store.write(state);
+    this.#trials.note(state.remembered);
+    await this.#parts.device.write(state);
   }
 
   #tell({ component, property, version, outcome, isFresh }: PropertyResult): void {
@@ -66,16 +174,16 @@ export class Device {
     const name = component === undefined ? property : `${component}.${property}`;
     switch (outcome.status) {
       case "applied":
-        this.#log.notice("twin.applied", { property: name, version, changed: outcome.changed });
+        this.#parts.log.notice("twin.applied", { property: name, version, changed: outcome.changed });
         break;
       case "unchanged":
-        this.#log.info("twin.unchanged", { property: name, version });
+        this.#parts.log.info("twin.unchanged", { property: name, version });
         break;
       case "rejected":
-        this.#log.warning("twin.rejected", { property: name, version, problems: outcome.problems });
+        this.#parts.log.warning("twin.rejected", { property: name, version, problems: outcome.problems });
         break;
       case "failed":
-        this.#log.error("twin.failed", {
+        this.#parts.log.error("twin.failed", {
           property: name,
           version,
           code: outcome.code,

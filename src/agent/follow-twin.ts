@@ -7,10 +7,11 @@ import type { JsonObject } from "../platform/json.ts";
 import type { AgentFacts } from "../report/facts.ts";
 import { measureSize } from "../report/measure.ts";
 import { wantedReported } from "../report/patch.ts";
-import { applyDesiredPatch, parseTwin, type Desired } from "../twin/desired.ts";
+import { parseTwin, type Desired } from "../twin/desired.ts";
 import type { Attendance } from "./attendance.ts";
 import type { Device } from "./device.ts";
 import { InputAlarm } from "./input-alarm.ts";
+import { mergePatches, NewerDesired } from "./newer-desired.ts";
 import type { Parts } from "./parts.ts";
 import type { Phase } from "./phase.ts";
 import type { Told } from "./reporter.ts";
@@ -49,27 +50,64 @@ const retryLadder = { firstMs: 30_000, capMs: 60 * 60_000 };
  */
 export async function followTwin(following: Following, signal: AbortSignal): Promise<void> {
   const { session, device, parts, leave } = following;
-  let { desired, reported } = await fetchTwin(following, signal);
-  let failures = 0;
-  for (;;) {
-    const reconciled = await device.apply(desired, signal);
-    signal.throwIfAborted();
-    const told = await tell(following, reconciled, reported, signal);
-    reported = told.reported;
+  let twin = await fetchTwin(following, signal);
+  let reconciled: Reconciled | undefined;
+  let isForced = false;
+  for (let failures = 0; ;) {
+    if (reconciled === undefined) {
+      ({ twin, reconciled } = await applyNewest(following, twin, isForced, signal));
+      failures = reconciled.results.some(isTriedAgain) ? failures + 1 : 0;
+    }
+    const { desired } = twin;
+    const told = await tell(following, reconciled, twin.reported, signal);
+    twin = { desired, reported: told.reported };
     if (told.againInMs === undefined) parts.desk.programs.settle();
-    parts.desk.noteTwin({ desired, reported });
+    parts.desk.noteTwin(twin);
     tellHealth(following, desired, reconciled);
-    failures = reconciled.results.some(isFailed) ? failures + 1 : 0;
     const applyInMs = failures === 0 ? Infinity : backoff(retryLadder, failures, parts.random);
-    const retryInMs = Math.min(applyInMs, told.againInMs ?? Infinity);
+    const wakeInMs = Math.min(applyInMs, told.againInMs ?? Infinity, device.probeInMs(), device.driftInMs());
     following.attendance.begin();
-    using retry = new InputAlarm(parts.inputs, retryInMs, ["apply-now"]);
-    const wakers = AbortSignal.any([retry.signal, parts.desk.programs.news()]);
+    using alarm = new InputAlarm(parts.inputs, wakeInMs, ["apply-now"]);
+    const wakers = AbortSignal.any([alarm.signal, parts.desk.programs.news()]);
     const patches = await waitForPatches(session, wakers, leave, signal);
     if (patches === undefined) return;
-    const next = merge(desired, patches);
-    if (next === undefined) ({ desired, reported } = await fetchTwin(following, signal));
-    else desired = next;
+    // What local programs have to tell is no reason to try again what failed.
+    if (patches.length > 0 || alarm.signal.aborted) reconciled = undefined;
+    isForced = alarm.input?.kind === "apply-now";
+    const next = device.probeInMs() > 0 ? mergePatches(desired, patches) : undefined;
+    twin =
+      next === undefined ? await fetchTwin(following, signal) : { desired: next, reported: told.reported };
+  }
+}
+
+interface Twin {
+  readonly desired: Desired;
+  readonly reported: JsonObject;
+}
+
+/** Applies the desired document, and newer ones that come meanwhile; what they want otherwise is not finished before. */
+async function applyNewest(
+  following: Following,
+  twin: Twin,
+  isForced: boolean,
+  signal: AbortSignal,
+): Promise<{ readonly twin: Twin; readonly reconciled: Reconciled }> {
+  const { session, device } = following;
+  for (let current = twin; ;) {
+    const listening = new NewerDesired(session, current.desired);
+    const { superseded } = listening;
+    const reconciled = await device.apply(current.desired, signal, { isForced, superseded });
+    const newer = await listening.stop();
+    signal.throwIfAborted();
+    switch (newer.status) {
+      case "none":
+        return { twin: current, reconciled };
+      case "newer":
+        current = { ...current, desired: newer.desired };
+        break;
+      case "missed":
+        current = await fetchTwin(following, signal);
+    }
   }
 }
 
@@ -90,22 +128,11 @@ async function waitForPatches(
   }
 }
 
-/** The newest desired document, or undefined where something is missing in between. */
-function merge(desired: Desired, patches: readonly unknown[]): Desired | undefined {
-  let current = desired;
-  for (const patch of patches) {
-    const result = applyDesiredPatch(current, patch);
-    if (result.status === "gap" || result.status === "malformed") return undefined;
-    if (result.status === "applied") current = result.desired;
-  }
-  return current;
-}
-
-async function fetchTwin(
-  { session, parts }: Following,
-  signal: AbortSignal,
-): Promise<{ readonly desired: Desired; readonly reported: JsonObject }> {
+/** An answer of the hub also proves changes that were made before it was asked. */
+async function fetchTwin({ session, device, parts }: Following, signal: AbortSignal): Promise<Twin> {
+  const askedAtMs = parts.clock.monotonic();
   const twin = parseTwin(await session.twin(signal));
+  await device.confirm(askedAtMs);
   if (twin.status === "malformed") {
     throw new AgentError(
       "hub/malformed-twin",
@@ -180,6 +207,6 @@ function tellHealth({ phase, parts, standing }: Following, desired: Desired, rec
   });
 }
 
-function isFailed({ outcome }: Reconciled["results"][number]): boolean {
-  return outcome.status === "failed";
+function isTriedAgain({ outcome, isFinal }: Reconciled["results"][number]): boolean {
+  return outcome.status === "failed" && isFinal !== true;
 }

@@ -1,4 +1,4 @@
-import type { PropertyResult } from "../appliers/reconcile.ts";
+import type { PropertyResult } from "../appliers/settle.ts";
 import type { Session } from "../hub/session.ts";
 import { backoff, type Random } from "../platform/backoff.ts";
 import { AgentError } from "../platform/failure.ts";

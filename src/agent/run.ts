@@ -1,6 +1,8 @@
 import { AgentError } from "../platform/failure.ts";
+import { alongside } from "./alongside.ts";
 import { askDpsNow } from "./ask-dps-now.ts";
 import { Device } from "./device.ts";
+import { guardChanges } from "./guard-changes.ts";
 import {
   afterAccepted,
   afterAssigned,
@@ -30,8 +32,15 @@ const graceMs = 60_000;
  * @throws anything that is not an AgentError: a bug.
  */
 export async function run(parts: Parts, signal: AbortSignal): Promise<never> {
-  const journey = new Journey(parts);
-  for (;;) await journey.advance(signal);
+  const device = new Device(parts);
+  const journey = new Journey(parts, device);
+  return alongside(
+    signal,
+    async (either) => {
+      for (;;) await journey.advance(either);
+    },
+    async (either) => guardChanges(device, parts, either),
+  );
 }
 
 class Journey {
@@ -42,9 +51,9 @@ class Journey {
   #isRestored = false;
   #isReady = false;
 
-  constructor(parts: Parts) {
+  constructor(parts: Parts, device: Device) {
     this.#parts = parts;
-    this.#device = new Device(parts.device, parts.appliers, parts.log);
+    this.#device = device;
   }
 
   /** One step, and the wait that follows where it failed. */

@@ -1,6 +1,6 @@
 import { createAgentSettings } from "../appliers/agent-settings.ts";
 import type { Appliers } from "../appliers/applier.ts";
-import { createApplier } from "../appliers/create-applier.ts";
+import { createRuleAppliers } from "../appliers/create-applier.ts";
 import { handlerFolders } from "../appliers/handler.ts";
 import type { Config } from "../config/config.ts";
 import type { TpmSurroundings } from "../identity/tpm/tpm.ts";
@@ -170,7 +170,7 @@ function startTime(facts: HealthFacts): number {
 
 function createAppliers(config: Config, log: Log): Appliers {
   return {
-    properties: new Map(config.apply.map((rule) => [rule.property, createApplier(rule, { handlerFolders })])),
+    properties: createRuleAppliers(config.apply, { handlerFolders }),
     components: new Map([
       [
         "latebind",

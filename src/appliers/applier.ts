@@ -33,6 +33,9 @@ export interface Circumstances {
   readonly previous?: Json;
 }
 
+/** What an applier kept of the device's state, so that it can bring it back. Plain data. */
+export type Kept = { readonly status: "kept"; readonly kept: Json } | Extract<Outcome, { status: "failed" }>;
+
 /**
  * Puts the value of one desired property in force: parse, plan, execute.
  *
@@ -53,6 +56,24 @@ export interface Applier<Value = unknown, S extends Step = Step> {
    * @throws only when the signal is aborted.
    */
   execute(steps: readonly S[], signal: AbortSignal): Promise<Outcome>;
+  /**
+   * Set where a change counts only once the hub has been reached after it. When that does not happen within this time,
+   * `restore` brings back what `keep` kept.
+   */
+  readonly confirmMs?: number;
+  /** Keeps what is there now; touches nothing else. Called before `execute`, where `confirmMs` is set. */
+  keep?(circumstances: Circumstances): Promise<Kept>;
+  /**
+   * Makes the device what it was when `kept` was kept. Called twice it ends in the same state. Trouble is an outcome;
+   * @throws only when the signal is aborted.
+   */
+  restore?(kept: Json, circumstances: Circumstances, signal: AbortSignal): Promise<Outcome>;
+  /** Set where somebody else's changes are looked for this often, and on request. */
+  readonly driftCheckMs?: number;
+  /** What of the device is no longer as the steps left it, each in a few words; touches nothing. */
+  findDrift?(steps: readonly S[], signal: AbortSignal): Promise<readonly string[]>;
+  /** Whether drift is mended, or only told. */
+  readonly isMended?: boolean;
   /** Called when desired no longer has the property. Without it what was applied stays as it is. */
   withdraw?(signal: AbortSignal): Promise<void>;
 }

@@ -10,9 +10,35 @@ export interface ApplierSurroundings {
   readonly handlerFolders: readonly string[];
 }
 
+/** The appliers that the rules of the configuration ask for, each after those it names; else in the order of the rules. */
+export function createRuleAppliers(
+  rules: readonly ApplyRule[],
+  around: ApplierSurroundings,
+): ReadonlyMap<string, Applier> {
+  const byName = new Map(rules.map((rule) => [rule.property, rule]));
+  const appliers = new Map<string, Applier>();
+  const add = (rule: ApplyRule, way: ReadonlySet<string>): void => {
+    // The configuration has no circles; one that came otherwise ends here.
+    if (appliers.has(rule.property) || way.has(rule.property)) return;
+    for (const name of rule.after) {
+      const earlier = byName.get(name);
+      if (earlier !== undefined) add(earlier, new Set([...way, rule.property]));
+    }
+    appliers.set(rule.property, createApplier(rule, around));
+  };
+  for (const rule of rules) add(rule, new Set());
+  return appliers;
+}
+
 /** The applier that a rule of the configuration asks for. */
-export function createApplier(rule: ApplyRule, around: ApplierSurroundings): Applier {
-  const applier = createBare(rule, around);
+function createApplier(rule: ApplyRule, around: ApplierSurroundings): Applier {
+  const bare = createBare(rule, around);
+  const applier: Applier = {
+    ...bare,
+    isMended: rule.mend,
+    ...(rule.confirmMs !== undefined && { confirmMs: rule.confirmMs }),
+    ...(rule.driftCheckMs !== undefined && { driftCheckMs: rule.driftCheckMs }),
+  };
   return rule.schema === undefined ? applier : withSchema(applier, rule.property, rule.schema);
 }
 

@@ -1,16 +1,32 @@
+import * as v from "valibot";
 import type { FileRule } from "../config/config.ts";
 import { AgentError } from "../platform/failure.ts";
-import { canonicalJson } from "../platform/json.ts";
+import { canonicalJson, type Json } from "../platform/json.ts";
 import { runCommand } from "../platform/run-command.ts";
-import type { Applier, Outcome, Step } from "./applier.ts";
+import type { Applier, Kept, Outcome, Step } from "./applier.ts";
 import { renderFile } from "./format/render-file.ts";
-import { putBack, readTarget, writeTarget, type Failed, type Found } from "./write-target.ts";
+import { compareTarget, putBack, readTarget, writeTarget, type Failed, type Found } from "./write-target.ts";
 
 type FileStep = Step &
   (
     | { readonly do: "write"; readonly content: string }
     | { readonly do: "run"; readonly command: readonly [string, ...string[]] }
   );
+
+/** What stood at the target, as it goes through JSON. */
+const keptFile = v.variant("kind", [
+  v.object({ kind: v.literal("missing") }),
+  v.object({
+    kind: v.literal("file"),
+    content: v.pipe(
+      v.string(),
+      v.transform((text) => Buffer.from(text, "base64")),
+    ),
+    mode: v.number(),
+    uid: v.number(),
+    gid: v.number(),
+  }),
+]);
 
 /** Of what is kept while a command decides. Larger files are not put back. */
 const maxKeptBytes = 1024 * 1024;
@@ -44,6 +60,9 @@ export function createFileApplier(rule: FileRule): Applier {
         : [{ do: "run", says: `run ${rule.command.join(" ")}`, command: rule.command } as const]),
     ],
     execute: async (steps, signal) => execute(rule, steps, signal),
+    keep: async () => keep(rule),
+    restore: async (kept, _, signal) => restore(rule, kept, signal),
+    findDrift: async (steps) => findDrift(rule, steps),
   };
   return applier;
 }
@@ -74,6 +93,36 @@ async function execute(rule: FileRule, steps: readonly FileStep[], signal: Abort
     }
   }
   return changed.length === 0 ? { status: "unchanged" } : { status: "applied", changed };
+}
+
+async function keep(rule: FileRule): Promise<Kept> {
+  const read = await readTarget(rule, maxKeptBytes);
+  if (read.status === "failed") return read;
+  const { found } = read;
+  if (found.kind === "missing") return { status: "kept", kept: { kind: "missing" } };
+  if (found.content === undefined) {
+    const message = `${rule.file} is larger than 1 MiB, too large to be kept until the change is confirmed`;
+    return { status: "failed", code: "appliers/not-kept", message };
+  }
+  const { content, mode, uid, gid } = found;
+  return { status: "kept", kept: { kind: "file", content: content.toString("base64"), mode, uid, gid } };
+}
+
+async function restore(rule: FileRule, kept: Json, signal: AbortSignal): Promise<Outcome> {
+  signal.throwIfAborted();
+  const before = v.safeParse(keptFile, kept);
+  if (!before.success)
+    return { status: "failed", code: "appliers/not-kept", message: "what was kept cannot be read" };
+  const put = await putBack(rule, before.output);
+  if (put.status === "failed") return put;
+  const { command } = rule;
+  const failure = command === undefined ? undefined : await run(command, rule.timeoutMs, signal);
+  return failure ?? { status: "applied", changed: [rule.file] };
+}
+
+async function findDrift(rule: FileRule, steps: readonly FileStep[]): Promise<readonly string[]> {
+  for (const step of steps) if (step.do === "write") return compareTarget(rule, step.content);
+  return [];
 }
 
 /** @returns what is still different from before the write. */

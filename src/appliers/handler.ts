@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import type { HandlerRule } from "../config/config.ts";
 import { AgentError } from "../platform/failure.ts";
-import { canonicalJson, type Json } from "../platform/json.ts";
+import { canonicalJson, isJsonObject, type Json } from "../platform/json.ts";
 import { runCommand } from "../platform/run-command.ts";
 import { findProgramFault } from "../platform/trusted-program.ts";
 import type { Applier, Circumstances, Outcome, Step } from "./applier.ts";
@@ -43,6 +43,16 @@ export function createHandlerApplier(rule: HandlerRule, folders: readonly string
       let outcome: Outcome = { status: "unchanged" };
       for (const step of steps) outcome = await hand(rule, folders, step, signal);
       return outcome;
+    },
+    keep: async ({ previous }) => ({
+      status: "kept",
+      kept: previous === undefined ? {} : { value: previous },
+    }),
+    restore: async (kept, { version }, signal) => {
+      const value = isJsonObject(kept) ? (kept["value"] ?? null) : null;
+      const file = await findHandler(rule.handler, folders);
+      if (typeof file !== "string") return file;
+      return call(file, rule, { says: "", value, version }, "roll-back", signal);
     },
   };
   return applier;

@@ -1,19 +1,9 @@
-import { createHash } from "node:crypto";
-import { canonicalJson, type Json } from "../platform/json.ts";
+import type { Json } from "../platform/json.ts";
 import type { Desired } from "../twin/desired.ts";
-import type { Applier, Appliers, Circumstances, Outcome } from "./applier.ts";
-import type { Remembered, RememberedProperty } from "./remembered.ts";
-import { findTargets, type PropertyName } from "./targets.ts";
-
-/** The answer to one desired property, at the desired version it answers. */
-export interface PropertyResult extends PropertyName {
-  readonly version: number;
-  readonly outcome: Outcome;
-  /** What is in force now; absent where nobody knows. */
-  readonly value?: Json;
-  /** Whether the value was tried in this call (false: known from earlier). For the log. */
-  readonly isFresh: boolean;
-}
+import type { Appliers, Outcome } from "./applier.ts";
+import type { Remembered } from "./remembered.ts";
+import { settle, type PropertyResult } from "./settle.ts";
+import { findTargets, keyOf, type PropertyName } from "./targets.ts";
 
 export interface Reconciled {
   readonly results: readonly PropertyResult[];
@@ -24,7 +14,7 @@ export interface Reconciled {
   /** Desired properties that no applier serves (`component.setting` within a component). They are not acknowledged. */
   readonly ignored: readonly string[];
   readonly remembered: Remembered;
-  /** False when the signal ended it early: `results` then lacks some properties. */
+  /** False when a signal ended it, or a property, early: `results` then lacks some properties. */
   readonly isComplete: boolean;
 }
 
@@ -37,6 +27,15 @@ export interface ReconcileInput {
    * next start. The caller stores the final `remembered` itself.
    */
   readonly remember: (remembered: Remembered) => void | Promise<void>;
+  /** Which properties are looked at whether the device is still as it was left; none where absent. */
+  readonly isChecked?: (name: PropertyName) => boolean;
+  /** Try again what failed for good, and look at everything: somebody asked for it. */
+  readonly isForced?: boolean;
+  /**
+   * Aborted as soon as a newer document wants something else for this property: it is left out then, or ended by signal if it is under
+   * way, and the others are done. The caller comes back with the newer document.
+   */
+  readonly superseded?: (name: PropertyName, value: Json) => AbortSignal;
 }
 
 /**
@@ -53,19 +52,20 @@ export async function reconcile(input: ReconcileInput, signal: AbortSignal): Pro
   const settled = new Set<string>();
   const absent: PropertyName[] = [];
   const released: PropertyName[] = [];
+  let isComplete = true;
   const results: PropertyResult[] = unknown.map(({ name, problem }) => {
     const outcome: Outcome = { status: "rejected", problems: [problem] };
     return Object.assign({ version, outcome, isFresh: true }, name);
   });
-  const done = (isComplete: boolean): Reconciled => {
+  const done = (): Reconciled => {
     return { results, absent, released, ignored, remembered: [...memory.values()], isComplete };
   };
 
   for (const { name, applier, value } of targets) {
-    if (signal.aborted) return done(false);
+    if (signal.aborted) isComplete = false;
+    if (signal.aborted) return done();
     const key = keyOf(name);
     settled.add(key);
-    const known = memory.get(key);
     if (value === undefined) {
       absent.push(name);
       if (memory.delete(key)) {
@@ -74,12 +74,21 @@ export async function reconcile(input: ReconcileInput, signal: AbortSignal): Pro
       }
       continue;
     }
-    const wish: Wish = { name, applier, value, digest: digestOf(applier, value), version };
-    const attempt = await settle(wish, known, signal, async (unfinished) => {
-      memory.set(key, unfinished);
-      await input.remember([...memory.values()]);
-    });
-    if (attempt === undefined) return done(false);
+    const newer = input.superseded?.(name, value);
+    const either = newer === undefined ? signal : AbortSignal.any([signal, newer]);
+    const isForced = input.isForced === true;
+    const isChecked = isForced || input.isChecked?.(name) === true;
+    const wish = { name, applier, value, version, isChecked, isForced };
+    const attempt = either.aborted
+      ? undefined
+      : await settle(wish, memory.get(key), either, async (unfinished) => {
+          memory.set(key, unfinished);
+          await input.remember([...memory.values()]);
+        });
+    if (attempt === undefined) {
+      isComplete = false;
+      continue;
+    }
     memory.set(key, attempt.remembered);
     results.push(attempt.result);
   }
@@ -91,123 +100,5 @@ export async function reconcile(input: ReconcileInput, signal: AbortSignal): Pro
     absent.push(name);
     released.push(name);
   }
-  return done(true);
-}
-
-interface Wish {
-  readonly name: PropertyName;
-  readonly applier: Applier;
-  readonly value: Json;
-  readonly digest: string;
-  readonly version: number;
-}
-
-interface Attempt {
-  readonly result: PropertyResult;
-  readonly remembered: RememberedProperty;
-}
-
-/** @returns undefined when aborted half-way; what is remembered then says so already. */
-async function settle(
-  wish: Wish,
-  known: RememberedProperty | undefined,
-  signal: AbortSignal,
-  begin: (unfinished: RememberedProperty) => Promise<void>,
-): Promise<Attempt | undefined> {
-  const { applier, value, digest } = wish;
-  const before = inForceUnder(applier, known);
-  if (applier.isDurable && before?.digest === digest) {
-    const isSameAsLast = known?.digest === digest && isSuccess(known.outcome);
-    return attempt(wish, isSameAsLast ? known.outcome : { status: "unchanged" }, before, false);
-  }
-  const circumstances = { version: wish.version, ...(before !== undefined && { previous: before.value }) };
-  const parsed = await applier.parse(value);
-  if (parsed.status === "rejected") {
-    if (!applier.isDurable && before !== undefined) await putBack(applier, before, circumstances, signal);
-    return attempt(wish, parsed, before, true);
-  }
-  // Without a value in force it is tried again at the next start anyway.
-  if (applier.isDurable && known?.inForce !== undefined)
-    await begin(attempt(wish, interrupted, undefined, true).remembered);
-  const outcome = await executeUnlessAborted(applier, parsed.value, circumstances, signal);
-  if (outcome === undefined) return undefined;
-  return attempt(wish, outcome, inForceAfter(outcome, wish, before), true);
-}
-
-/** The last good value stays in force beside a bad one: also after a restart, which a value that is not durable does not survive. */
-async function putBack(
-  applier: Applier,
-  inForce: InForce,
-  circumstances: Circumstances,
-  signal: AbortSignal,
-): Promise<void> {
-  const parsed = await applier.parse(inForce.value);
-  if (parsed.status === "parsed") await executeUnlessAborted(applier, parsed.value, circumstances, signal);
-}
-
-const interrupted: Outcome = {
-  status: "failed",
-  code: "appliers/interrupted",
-  message: "the agent was stopped while it applied this value",
-};
-
-async function executeUnlessAborted(
-  applier: Applier,
-  value: unknown,
-  circumstances: Circumstances,
-  signal: AbortSignal,
-): Promise<Outcome | undefined> {
-  try {
-    return await applier.execute(applier.plan(value, circumstances), signal);
-  } catch (error) {
-    if (signal.aborted) return undefined;
-    throw error;
-  }
-}
-
-type InForce = NonNullable<RememberedProperty["inForce"]>;
-
-/** What is in force by the rule of today. What an earlier rule put elsewhere does not count. */
-function inForceUnder(applier: Applier, known: RememberedProperty | undefined): InForce | undefined {
-  const inForce = known?.inForce;
-  return inForce?.digest === undefined || inForce.digest !== digestOf(applier, inForce.value)
-    ? undefined
-    : inForce;
-}
-
-function inForceAfter(outcome: Outcome, wish: Wish, before: InForce | undefined): InForce | undefined {
-  switch (outcome.status) {
-    case "unchanged":
-    case "applied":
-      return { digest: wish.digest, value: wish.value };
-    case "rejected":
-      return before;
-    case "failed":
-      return outcome.changed === undefined || outcome.changed.length === 0 ? before : undefined;
-  }
-}
-
-function attempt(wish: Wish, outcome: Outcome, inForce: InForce | undefined, isFresh: boolean): Attempt {
-  const { name, version, digest } = wish;
-  const result = { ...name, version, outcome, isFresh };
-  const remembered = { ...name, digest, version, outcome };
-  return inForce === undefined
-    ? { result, remembered }
-    : { result: { ...result, value: inForce.value }, remembered: { ...remembered, inForce } };
-}
-
-function isSuccess(outcome: Outcome): boolean {
-  return outcome.status === "unchanged" || outcome.status === "applied";
-}
-
-function digestOf(applier: Applier, value: Json): string {
-  return createHash("sha256")
-    .update(applier.fingerprint)
-    .update("\n")
-    .update(canonicalJson(value))
-    .digest("base64url");
-}
-
-function keyOf({ component, property }: PropertyName): string {
-  return JSON.stringify([component ?? null, property]);
+  return done();
 }

@@ -13,6 +13,25 @@ export interface RememberedProperty {
   readonly outcome: Outcome;
   /** The value that is certainly in force; absent where nobody knows (never applied, or broken half-way). */
   readonly inForce?: { readonly digest: string; readonly value: Json };
+  /** What was in force before attempts that were not finished, or failed half-way. */
+  readonly previous?: { readonly digest: string; readonly value: Json };
+  /** The outcome stands for this value: it is not tried again until the value, the rule or somebody's wish changes. */
+  readonly isFinal?: boolean;
+  readonly trial?: Trial;
+}
+
+export type InForce = NonNullable<RememberedProperty["inForce"]>;
+
+/** A change that counts only once the hub has been reached after it. */
+export interface Trial {
+  /** Of the rule that kept it: under another one it is of no use. */
+  readonly rule: string;
+  /** What the applier needs to undo it. */
+  readonly kept: Json;
+  /** What was in force before it, where anybody knew. */
+  readonly previous?: { readonly digest: string; readonly value: Json };
+  /** How many starts of the agent have seen it. */
+  readonly starts: number;
 }
 
 /** What is applied, kept across restarts. A list and not a map by name: names come from documents, `__proto__` included. */
@@ -30,13 +49,24 @@ const outcome = v.variant("status", [
     changed: v.exactOptional(texts),
   }),
 ]);
+const json = v.custom<Json>(isJson);
+const valueInForce = v.object({ digest: v.string(), value: json });
+const trial = v.object({
+  rule: v.string(),
+  kept: json,
+  previous: v.exactOptional(valueInForce),
+  starts: v.number(),
+});
 const rememberedProperty = v.object({
   component: v.exactOptional(v.string()),
   property: v.string(),
   digest: v.string(),
   version: v.number(),
   outcome,
-  inForce: v.exactOptional(v.object({ digest: v.string(), value: v.custom<Json>(isJson) })),
+  inForce: v.exactOptional(valueInForce),
+  previous: v.exactOptional(valueInForce),
+  isFinal: v.exactOptional(v.boolean()),
+  trial: v.exactOptional(trial),
 });
 
 /** Reads what was stored. Entries that cannot be read are left out: their properties are then applied once more. */

@@ -69,3 +69,8 @@ function target(name: PropertyName, applier: Applier, wanted: JsonObject): Targe
   const value = ownMember(wanted, name.property);
   return value === undefined || value === null ? { name, applier } : { name, applier, value };
 }
+
+/** One text for one name, whatever is in it. */
+export function keyOf({ component, property }: PropertyName): string {
+  return JSON.stringify([component ?? null, property]);
+}

@@ -80,6 +80,20 @@ async function restore(entry: string, found: Extract<Found, { kind: "file" }>): 
   }
 }
 
+/** What differs in a file from this content, mode and owner, each in a few words; nothing where it has them. */
+export async function compareTarget(target: Target, content: string): Promise<readonly string[]> {
+  const wanted = await findAttributes(target);
+  const bytes = Buffer.from(content, "utf8");
+  const read = await readTarget(target, bytes.length);
+  if (read.status === "failed") return [read.message];
+  const { found } = read;
+  if (found.kind === "missing") return [`${target.file} is missing`];
+  if (found.content?.equals(bytes) !== true) return [`${target.file} has another content`];
+  return "unknown" in wanted || isSame(found, bytes, wanted)
+    ? []
+    : [`${target.file} has another mode or owner`];
+}
+
 async function inFolder<T>(target: Target, work: (folder: Folder) => Promise<T>): Promise<T | Failed> {
   const path = dirname(target.file);
   try {

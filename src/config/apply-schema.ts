@@ -90,6 +90,31 @@ export const applyRule = documented(
       alternative: '"/usr/share/my-app/network.schema.json"',
       explain: explain.explainPath,
     }),
+    confirm: documented(v.exactOptional(duration("10s", "1h")), {
+      help: "For a change that may cost the device its connection: unless the hub is reached again within this time, what was there before is put back, and the value is not tried again.",
+      expected: "a duration from 10s to 1h",
+      fix: 'write a duration such as "5m", or delete the line',
+      example: '"5m"',
+      explain: explain.explainDuration,
+    }),
+    after: documented(v.exactOptional(v.array(v.string()), []), {
+      help: "Properties with rules of their own that are brought to their values before this one. It is an order only: this one is applied even if they fail.",
+      expected: "a list of properties that have rules, without a circle",
+      fix: "write the names of other properties as a list",
+      alternative: '["network"]',
+      explain: explain.explainAfter,
+    }),
+    drift_check: documented(v.exactOptional(duration("5m", "7d")), {
+      help: "How often to look whether somebody else changed the file. What was changed is acknowledged as no longer in force.",
+      expected: "a duration from 5m to 7d",
+      fix: 'write a duration such as "1h", or delete the line',
+      example: '"1h"',
+      explain: explain.explainDuration,
+    }),
+    mend: documented(v.exactOptional(v.boolean(), false), {
+      help: "Whether what somebody else changed is put right at once.",
+      expected: "true or false",
+    }),
     timeout: documented(v.exactOptional(duration("1s", "10m"), "30s"), {
       help: "The command or the handler is stopped after this time.",
       expected: "a duration from 1s to 10m",

@@ -4,7 +4,7 @@ import { treeAt, type Tree, type TreePath } from "./toml-tree.ts";
 
 /** What a rule can make of its property, and the settings that only go with it. */
 const kinds: ReadonlyMap<string, readonly string[]> = new Map([
-  ["file", ["format", "template", "mode", "owner", "command"]],
+  ["file", ["format", "template", "mode", "owner", "command", "drift_check", "mend"]],
   ["handler", []],
 ]);
 

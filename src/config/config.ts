@@ -103,6 +103,14 @@ interface SharedRule {
   readonly property: string;
   /** Of the command or the handler. */
   readonly timeoutMs: number;
+  /** Within this time after a change the hub has to be reached, or the change is undone. */
+  readonly confirmMs?: number;
+  /** Properties that come before this one; no circles. */
+  readonly after: readonly string[];
+  /** How often to look for somebody else's changes. */
+  readonly driftCheckMs?: number;
+  /** Whether they are put right. */
+  readonly mend: boolean;
   /** A JSON Schema that values must keep to. */
   readonly schema?: LocalFile;
 }

@@ -72,6 +72,10 @@ export function explainProperty(value: unknown): Explanation {
   return undefined;
 }
 
+export function explainAfter(value: unknown): Explanation {
+  return typeof value === "string" ? { fix: `write a list: [${quote(value)}]` } : undefined;
+}
+
 export function explainPayload(value: unknown): Explanation {
   return {
     found: typeof value === "number" ? "a number that not every reader can hold" : "something else in it",

@@ -46,7 +46,8 @@ export function docOf(schema: v.GenericSchema): KeyDoc {
 /** The default as it is written in TOML, or undefined where there is none. JSON spells texts and numbers as TOML does. */
 export function defaultOf(schema: v.GenericSchema): string | undefined {
   const value: unknown = v.getDefault(schema);
-  return typeof value === "string" || typeof value === "number" ? JSON.stringify(value) : undefined;
+  const isWritten = ["string", "number", "boolean"].includes(typeof value);
+  return isWritten ? JSON.stringify(value) : undefined;
 }
 
 /** The schema one step down; undefined where nothing of that name is known. */

@@ -9,6 +9,7 @@ import type {
   TpmKeyPlace,
 } from "./config.ts";
 import { checkRules } from "./check-rules.ts";
+import { checkOrder } from "./check-order.ts";
 import type { ProxyConfig } from "../platform/proxy.ts";
 import { checkTargets } from "./check-targets.ts";
 import { docOf } from "./key-doc.ts";
@@ -64,6 +65,7 @@ export async function loadConfig(sources: ConfigSources): Promise<LoadedConfig> 
     ...checked.problems.filter(({ line }) => unread.length === 0 || line !== undefined),
     ...merged.problems,
     ...checkRules(merged.tree),
+    ...checkOrder(merged.tree),
     ...checkTargets(merged.tree, ownDirectories),
     ...local.problems,
   ];
@@ -112,9 +114,18 @@ function toApplyRule(
   { timeout, ...rule }: ValidConfig["apply"][number],
   files: ReadonlyMap<string, LocalFile>,
 ): ApplyRule {
-  const { property, file, handler, format, template, schema, ...more } = rule;
+  const { property, file, handler, format, template, schema, confirm, drift_check, after, mend, ...more } =
+    rule;
   const judge = schema === undefined ? undefined : files.get(schema);
-  const shared = { property, timeoutMs: timeout, ...(judge !== undefined && { schema: judge }) };
+  const shared = {
+    property,
+    after,
+    mend,
+    timeoutMs: timeout,
+    ...(judge !== undefined && { schema: judge }),
+    ...(confirm !== undefined && { confirmMs: confirm }),
+    ...(drift_check !== undefined && { driftCheckMs: drift_check }),
+  };
   const text = template === undefined ? undefined : files.get(template);
   if (handler !== undefined) return { ...shared, kind: "handler", handler };
   return {

@@ -1,4 +1,5 @@
-import type { PropertyResult, Reconciled } from "../appliers/reconcile.ts";
+import type { Reconciled } from "../appliers/reconcile.ts";
+import type { PropertyResult } from "../appliers/settle.ts";
 import { canonicalJson, isJsonObject, ownMember, type Json, type JsonObject } from "../platform/json.ts";
 import { acknowledge } from "./acknowledgement.ts";
 import { factEntries, type AgentFacts } from "./facts.ts";

@@ -4,6 +4,7 @@ import { Device, parseDeviceState, type DeviceState } from "../../src/agent/devi
 import { AgentError } from "../../src/platform/failure.ts";
 import { PatientStore } from "../../src/platform/patient-store.ts";
 import { openStore, type Store } from "../../src/platform/store.ts";
+import { ManualClock } from "../manual-clock.ts";
 import { FakeDevice } from "../appliers/fake-device.ts";
 import { anyJson } from "../platform/any-json.ts";
 import { RecordingLog } from "../platform/recording-log.ts";
@@ -24,11 +25,13 @@ class Machine {
   start(store?: Store<DeviceState>): Device {
     const { log } = this.recording;
     const properties = new Map(["site", "line"].map((name) => [name, this.fake.createApplier(name)]));
-    return new Device(
-      store ?? openStore(this.#folder.path, "device", parseDeviceState, log),
-      { properties, components: new Map() },
+    return new Device({
+      device: store ?? openStore(this.#folder.path, "device", parseDeviceState, log),
+      appliers: { properties, components: new Map() },
+      clock: new ManualClock(),
+      random: () => 0.5,
       log,
-    );
+    });
   }
 }
 

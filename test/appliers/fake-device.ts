@@ -11,13 +11,21 @@ export class FakeDevice {
   readonly state = new Map<string, readonly [Json, Json]>();
   readonly executions: string[] = [];
   readonly withdrawn: string[] = [];
+  readonly restored: string[] = [];
   readonly fates = new Map<string, Fate>();
 
   createApplier(
     property: string,
-    options: { fingerprint?: string; isDurable?: boolean } = {},
+    options: {
+      fingerprint?: string;
+      isDurable?: boolean;
+      confirmMs?: number;
+      driftCheckMs?: number;
+      isMended?: boolean;
+    } = {},
   ): Applier<Json, FakeStep> {
     return {
+      ...options,
       fingerprint: options.fingerprint ?? property,
       isDurable: options.isDurable ?? true,
       parse: async (value) =>
@@ -26,10 +34,27 @@ export class FakeDevice {
           : { status: "parsed", value },
       plan: (value) => [{ says: `set ${property}`, value }],
       execute: async (steps, signal) => this.#execute(property, steps, signal),
+      keep: async () => ({ status: "kept", kept: this.state.get(property) ?? null }),
+      restore: async (kept) => this.#restore(property, kept),
+      findDrift: async ([step]) => {
+        const halves = this.state.get(property) ?? [];
+        return halves.every((half) => half === step?.value)
+          ? []
+          : [`${property} is ${JSON.stringify(halves)}`];
+      },
       withdraw: async () => {
         this.withdrawn.push(property);
       },
     };
+  }
+
+  #restore(property: string, kept: Json): Outcome {
+    this.restored.push(property);
+    if (this.fates.get(property) === "breaks-before")
+      return { status: "failed", code: "fake/broken", message: "cannot go back" };
+    if (Array.isArray(kept)) this.state.set(property, [kept[0] ?? null, kept[1] ?? null]);
+    else this.state.delete(property);
+    return { status: "applied", changed: [property] };
   }
 
   async #execute(property: string, steps: readonly FakeStep[], signal: AbortSignal): Promise<Outcome> {

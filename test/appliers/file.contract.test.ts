@@ -6,6 +6,8 @@ import { createFileApplier } from "../../src/appliers/file.ts";
 import type { FileRule } from "../../src/config/config.ts";
 import { describeApplierContract } from "../contract/applier.ts";
 
+const shared = { after: [], mend: false, timeoutMs: 10_000 };
+
 let folder: string;
 
 beforeEach(async () => {
@@ -17,7 +19,7 @@ afterEach(async () => {
 
 function rule(more: Partial<FileRule> = {}): FileRule {
   const file = join(folder, "site.json");
-  return { property: "site", kind: "file", file, format: "json", mode: 0o640, timeoutMs: 10_000, ...more };
+  return { property: "site", kind: "file", file, format: "json", mode: 0o640, ...shared, ...more };
 }
 
 async function observe(): Promise<unknown> {

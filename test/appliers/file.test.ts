@@ -35,6 +35,8 @@ function rule(more: Partial<FileRule> = {}): FileRule {
     format: "json",
     mode: 0o640,
     timeoutMs: 10_000,
+    after: [],
+    mend: false,
     ...more,
   };
 }

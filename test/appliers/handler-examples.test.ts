@@ -54,6 +54,13 @@ function layDown(language: string, folder: TemporaryFolder): Applier {
   const file = join(folder.path, "handlers", "time");
   writeFileSync(file, script);
   chmodSync(file, 0o755);
-  const rule = { property: "time", kind: "handler", handler: "time", timeoutMs: 10_000 } as const;
+  const rule = {
+    property: "time",
+    kind: "handler",
+    handler: "time",
+    timeoutMs: 10_000,
+    after: [],
+    mend: false,
+  } as const;
   return createHandlerApplier(rule, [folder.join("handlers")]);
 }

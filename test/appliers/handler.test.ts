@@ -13,6 +13,7 @@ import { join } from "node:path";
 import { beforeEach, describe, expect, onTestFinished, test } from "vitest";
 import type { Applier, Outcome } from "../../src/appliers/applier.ts";
 import { createHandlerApplier } from "../../src/appliers/handler.ts";
+import type { HandlerRule } from "../../src/config/config.ts";
 import { apply, describeApplierContract, plan } from "../contract/applier.ts";
 import { TemporaryFolder } from "../platform/temporary-folder.ts";
 
@@ -36,8 +37,12 @@ function write(script: string, name = "etc/network", mode = 0o755): string {
   return file;
 }
 
+function ruleOf(handler: string, timeoutMs = 1_000): HandlerRule {
+  return { property: "net", kind: "handler", handler, timeoutMs, after: [], mend: false };
+}
+
 function create(timeoutMs = 10_000): Applier {
-  const rule = { property: "net", kind: "handler", handler: "network", timeoutMs } as const;
+  const rule = ruleOf("network", timeoutMs);
   return createHandlerApplier(rule, [join(folder, "etc"), join(folder, "usr")]);
 }
 
@@ -201,7 +206,7 @@ describe.skipIf(!isRoot)("a handler that is not root's alone does not run", () =
 
   test("its folder is a symbolic link", async () => {
     write("exit 0", "usr/network");
-    const rule = { property: "net", kind: "handler", handler: "network", timeoutMs: 1_000 } as const;
+    const rule = ruleOf("network");
     symlinkSync(join(folder, "usr"), join(folder, "alias"));
     const applier = createHandlerApplier(rule, [join(folder, "alias")]);
     expect(messageOf(await apply(applier, 1))).toContain("which is a symbolic link");
@@ -210,7 +215,7 @@ describe.skipIf(!isRoot)("a handler that is not root's alone does not run", () =
   test("it is a folder or a pipe, and neither holds us up", async () => {
     mkdirSync(join(folder, "etc", "network"));
     expect(messageOf(await apply(create(), 1))).toContain("is not a regular file");
-    const rule = { property: "net", kind: "handler", handler: "pipe", timeoutMs: 1_000 } as const;
+    const rule = ruleOf("pipe");
     execFileSync("/usr/bin/mkfifo", [join(folder, "etc", "pipe")]);
     const applier = createHandlerApplier(rule, [join(folder, "etc")]);
     expect(messageOf(await apply(applier, 1))).toContain("is not a regular file");

@@ -193,16 +193,6 @@ const badRules: readonly Case[] = [
     'config.toml:4: apply[0].file: expected an absolute path, found "/opt/app/../../etc/passwd". Fix: write "/etc/passwd".',
   ],
   [
-    "a rule that becomes two things, or has settings of the other kind",
-    `${scope}[[apply]]\nproperty = "a"\nfile = "/opt/a"\nhandler = "a"\n[[apply]]\nproperty = "b"\nhandler = "../b"\nmode = "0600"\n[[apply]]\nproperty = "c"\nfile = "/sys/c"\nformat = "json"\ntemplate = "/nonexistent"`,
-    "config.toml:5: apply[0].handler: expected no handler beside file, found both. Fix: delete one of the two lines.",
-    'config.toml:8: apply[1].handler: expected a file name of up to 64 letters, digits and . _ -, found "../b". Fix: write the name alone, without its folder.',
-    "config.toml:9: apply[1].mode: expected no mode beside handler, found both. Fix: delete one of the two lines.",
-    'config.toml:12: apply[2].file: expected a file on a disk, found "/sys/c". Fix: have a handler write what is in /sys.',
-    "config.toml:14: apply[2].template: expected no template beside format, found both. Fix: delete one of the two lines.",
-    "config.toml:14: apply[2].template: /nonexistent: expected a file, found nothing there. Fix: mend /nonexistent, or name another.",
-  ],
-  [
     "properties the twin cannot have",
     `${scope}[[apply]]\nproperty = "$version"\nfile = "/opt/a"\n[[apply]]\nproperty = "net.dns"\nfile = "/opt/b"`,
     'config.toml:3: apply[0].property: expected a name without spaces, dots, $ and control characters, of up to 1024 bytes, other than latebind, found "$version". Fix: write the name of the desired property as it is in the twin.',

@@ -182,6 +182,8 @@ describe("a legal configuration", () => {
         {
           property: "network",
           kind: "file",
+          after: [],
+          mend: false,
           file: "/opt/network.env",
           format: "env",
           mode: 0o640,
@@ -192,6 +194,8 @@ describe("a legal configuration", () => {
         {
           property: "größe",
           kind: "file",
+          after: [],
+          mend: false,
           file: "/etc/latebind-app/size.json",
           format: "json",
           mode: 0o644,

@@ -1,7 +1,7 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { Outcome } from "../../src/appliers/applier.ts";
-import type { PropertyResult } from "../../src/appliers/reconcile.ts";
+import type { PropertyResult } from "../../src/appliers/settle.ts";
 import { canonicalJson, mergePatch, ownMember, type Json, type JsonObject } from "../../src/platform/json.ts";
 import { measureDepth, measureSize } from "../../src/report/measure.ts";
 import { diffReported, wantedReported } from "../../src/report/patch.ts";
