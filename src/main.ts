@@ -7,7 +7,9 @@ import { Desk } from "./agent/desk.ts";
 import { Inputs } from "./agent/inputs.ts";
 import { ReloadRequests } from "./agent/reload-requests.ts";
 import { wire } from "./agent/wire-parts.ts";
+import { controlPath } from "./control/control-path.ts";
 import type { ControlledAgent } from "./control/controlled-agent.ts";
+import { DeferredControl } from "./control/deferred-control.ts";
 import { serviceConfigFile } from "./cli/service-command.ts";
 import type { ConfigSources } from "./config/load.ts";
 import { configSources } from "./config/sources.ts";
@@ -15,6 +17,7 @@ import { Pkcs11Tokens } from "./identity/pkcs11/tokens.ts";
 import { openMqttLink } from "./mqtt/mqtt-js-link.ts";
 import { favourMemory } from "./platform/favour-memory.ts";
 import { lineOutput } from "./platform/line-output.ts";
+import { EventFeed } from "./platform/event-feed.ts";
 import { createLog } from "./platform/log.ts";
 import { createServiceManager } from "./platform/service-manager.ts";
 import { systemClock } from "./platform/time.ts";
@@ -37,7 +40,8 @@ async function runAgent(sources: ConfigSources): Promise<number> {
   let stoppedExitCode = 0;
   const reloads = new ReloadRequests();
   process.on("SIGHUP", () => reloads.request());
-  const log = createLog(lineOutput(1), "notice");
+  const feed = new EventFeed();
+  const log = createLog(feed.tap(lineOutput(1)), "notice");
   const drain = (because: string) => {
     stop.abort(new Error(because));
     setTimeout(() => {
@@ -63,6 +67,7 @@ async function runAgent(sources: ConfigSources): Promise<number> {
       drain(because);
     },
   };
+  const control = deferControl(agent, feed);
   log.notice("agent.started", { version, node: process.versions.node, config: sources.file });
   const code = await runDaemon({
     sources,
@@ -92,7 +97,18 @@ async function runAgent(sources: ConfigSources): Promise<number> {
         tpm: { workDirectory: memoryDirectory(process.env) },
       }),
   });
+  await control?.[Symbol.asyncDispose]();
   return code === 0 ? stoppedExitCode : code;
+}
+
+/** The socket for local programs. Without a runtime directory there is none. */
+function deferControl(agent: ControlledAgent, feed: EventFeed): DeferredControl | undefined {
+  const path = controlPath(process.env);
+  if (path === undefined) return undefined;
+  return new DeferredControl(agent, async () => {
+    const { openControl } = await import("./control/open-control.ts");
+    return openControl({ path, agent, feed, clock: systemClock });
+  });
 }
 
 async function main(): Promise<void> {

@@ -2,6 +2,7 @@ import { Command, CommanderError } from "commander";
 import type { ConfigSources } from "../config/load.ts";
 import { configSources, defaultConfigFile } from "../config/sources.ts";
 import { configTemplate } from "../config/template.ts";
+import { giveOrder, showStatus, type StatusOptions } from "./ask.ts";
 import { checkConfig } from "./config-check.ts";
 import { printRequest } from "./csr.ts";
 import { deriveKey, type DeriveKeyOptions } from "./derive-key.ts";
@@ -62,6 +63,20 @@ export function describeProgram(
     .option("--config <file>", "configuration file", defaultConfigFile)
     .action(async ({ config }: ConfigOption) => finish(await run(configSources(config, io.env))));
 
+  program
+    .command("status")
+    .description(
+      "say in one sentence whether this device is connected, and why it is not; asks the running agent",
+    )
+    .option("--json", "as JSON")
+    .action(async (options: StatusOptions) => finish(await showStatus(options, io)));
+  for (const [name, description] of orders) {
+    program
+      .command(name)
+      .description(description)
+      .action(async () => finish(await giveOrder(name, io)));
+  }
+
   const config = program
     .command("config")
     .description("check or explain the configuration")
@@ -105,6 +120,12 @@ export function describeProgram(
 
   return program;
 }
+
+const orders = [
+  ["apply", "have the running agent check and apply the desired properties again"],
+  ["reprovision", "have the running agent ask DPS now; the present hub stays the fallback"],
+  ["restart", "have the running agent end in order and be started anew"],
+] as const;
 
 interface ConfigOption {
   readonly config: string;
