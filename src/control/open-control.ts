@@ -123,7 +123,7 @@ class Control implements AsyncDisposable {
     this.#noise.note("requests were refused: one connection sent too many");
     response.setHeader("retry-after", String(Math.ceil(waitMs / 1000)));
     this.#reply(response, { status: 429, payload: { error: "too many requests on this connection" } });
-    if ((this.#visitors.get(socket)?.rate.refused ?? 0) > serverLimits.refusals) socket.destroySoon();
+    if (this.#visitors.get(socket)?.rate.refused === serverLimits.refusals) socket.destroySoon();
   }
 
   async #answer(request: IncomingMessage, { pathname, searchParams }: URL): Promise<Reply> {

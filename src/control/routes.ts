@@ -7,7 +7,7 @@ import { giveOrder, type OrderResult } from "./orders.ts";
 import { parseTelemetry, telemetryExpected } from "./telemetry-request.ts";
 
 /** One request, without what is HTTP's own. */
-export interface Request {
+interface Request {
   /** The variable part of the path. */
   readonly name: string;
   readonly query: URLSearchParams;

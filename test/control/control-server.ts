@@ -113,6 +113,7 @@ export async function untilClosed(socket: Socket): Promise<string> {
   socket.setEncoding("utf8").on("data", (chunk: string) => {
     said += chunk;
   });
-  if (!socket.closed) await once(socket, "close");
+  // However it ends: with an error or without.
+  if (!socket.closed) await new Promise((resolve) => socket.once("close", resolve));
   return said;
 }
