@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 import "./platform/no-buffer-pool.ts";
-import { hostname } from "node:os";
+import { hostname, uptime } from "node:os";
 import manifest from "../package.json" with { type: "json" };
 import { runDaemon } from "./agent/daemon.ts";
 import { Desk } from "./agent/desk.ts";
@@ -80,6 +80,7 @@ async function runAgent(sources: ConfigSources): Promise<number> {
         version,
         stateDirectory: sources.stateDirectory,
         hostName: hostname(),
+        uptimeMs: () => uptime() * 1000,
         openLink: openMqttLink,
         clock: systemClock,
         random: Math.random,

@@ -10,10 +10,16 @@ export function askDpsNow(phase: Phase, by = "the operator"): Phase {
     case "identifying":
       return { ...phase, askDpsBecause: because };
     case "provisioning":
-      return { ...phase, because };
+      return { ...phase, because, claim: phase.claim === "standing" ? "standing" : "once" };
     case "online": {
-      const { identity, assignment, fallback } = phase;
-      return { at: "provisioning", identity, because, fallback: fallback ?? assignment };
+      const { identity, assignment, fallback, owedDps } = phase;
+      return {
+        at: "provisioning",
+        identity,
+        because,
+        claim: owedDps?.claim === "standing" ? "standing" : "once",
+        fallback: fallback ?? assignment,
+      };
     }
   }
 }

@@ -13,7 +13,7 @@ import type { Device } from "./device.ts";
 import { InputAlarm } from "./input-alarm.ts";
 import { mergePatches, NewerDesired } from "./newer-desired.ts";
 import type { Parts } from "./parts.ts";
-import type { Phase } from "./phase.ts";
+import type { Online } from "./phase.ts";
 import type { Told } from "./reporter.ts";
 
 /** How the credential stands behind a session. */
@@ -29,7 +29,7 @@ export interface Standing {
 export interface Following {
   readonly session: Session;
   readonly device: Device;
-  readonly phase: Extract<Phase, { at: "online" }>;
+  readonly phase: Online;
   readonly parts: Parts;
   readonly standing: Standing;
   /** What begins once the twin is in force. */
@@ -196,7 +196,7 @@ function tellHealth({ phase, parts, standing }: Following, desired: Desired, rec
     failed: reconciled.results
       .filter(({ outcome }) => outcome.status === "failed" || outcome.status === "rejected")
       .map(({ component, property }) => (component === undefined ? property : `${component}.${property}`)),
-    isFallback: phase.askDpsAtMs !== undefined,
+    isFallback: phase.owedDps !== undefined,
     ...(certificateExpiresAtMs !== undefined && { certificateExpiresAtMs }),
     ...(attestation === "tpm" && provenInMs !== undefined && { tpmSignsInMs: provenInMs }),
     warnings: [

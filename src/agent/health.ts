@@ -4,6 +4,8 @@ export type HealthFacts =
   | { readonly at: "identifying" }
   | { readonly at: "registering"; readonly endpoint: string; readonly because: string }
   | { readonly at: "connecting"; readonly hub: string }
+  /** A wait that was decided before the process started goes on. */
+  | { readonly at: "holding"; readonly untilMs: number }
   | {
       readonly at: "connected";
       readonly hub: string;
@@ -38,6 +40,11 @@ export function health(facts: HealthFacts): string {
       return `not connected: asking DPS at ${facts.endpoint} for a hub (${facts.because})`;
     case "connecting":
       return `not connected: connecting to ${facts.hub}`;
+    case "holding":
+      return (
+        `not connected: DPS was asked too often of late, before this start; next: ask DPS at ${clockTime(facts.untilMs)}, ` +
+        "or at once: latebind reprovision"
+      );
     case "connected":
       return connected(facts);
     case "waiting":

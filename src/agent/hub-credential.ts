@@ -5,10 +5,8 @@ import { AgentError } from "../platform/failure.ts";
 import { differences, fingerprint } from "../provisioning/assignment.ts";
 import type { Standing } from "./follow-twin.ts";
 import type { Parts } from "./parts.ts";
-import type { Phase } from "./phase.ts";
+import type { Online } from "./phase.ts";
 import { prove } from "./prove.ts";
-
-type Online = Extract<Phase, { at: "online" }>;
 
 /**
  * Looks whether the credential of a session that goes on would open another one.

@@ -1,7 +1,7 @@
 import type { Identity } from "../identity/identity.ts";
 import { differences, fingerprint, type Assignment } from "../provisioning/assignment.ts";
 import type { Parts } from "./parts.ts";
-import type { Phase } from "./phase.ts";
+import type { Online, Phase, Provisioning } from "./phase.ts";
 
 /**
  * Opens the identity and looks where it belongs by what is stored.
@@ -14,7 +14,7 @@ export async function identify(
   { askDpsBecause }: Extract<Phase, { at: "identifying" }>,
   parts: Parts,
   signal: AbortSignal,
-): Promise<Phase> {
+): Promise<Online | Provisioning> {
   await using open = await parts.openIdentity(signal);
   const { identity } = open;
   const { current, candidate } = parts.assignments.read() ?? {};
@@ -26,12 +26,18 @@ export async function identify(
 
   const stored = candidate ?? current;
   if (stored === undefined)
-    return { at: "provisioning", identity, because: "this device has no assignment yet" };
+    return {
+      at: "provisioning",
+      identity,
+      because: "this device has no assignment yet",
+      claim: "standing",
+    };
   const changed = differences(stored.madeFrom, facts);
   if (changed.length > 0 || askDpsBecause !== undefined) {
     const because = askDpsBecause ?? `changed since the last registration: ${changed.join(", ")}`;
     const fallback = mayServe(current ?? stored, identity);
-    return { at: "provisioning", identity, because, ...fallback };
+    const claim = changed.length > 0 ? "standing" : "once";
+    return { at: "provisioning", identity, because, claim, ...fallback };
   }
   const fallback = candidate === undefined || current === undefined ? {} : { fallback: current };
   return { at: "online", identity, assignment: stored, ...fallback };

@@ -17,6 +17,8 @@ import type { Desk } from "./desk.ts";
 import type { DeviceState } from "./device.ts";
 import type { HealthFacts } from "./health.ts";
 import type { Inputs } from "./inputs.ts";
+import type { Journal } from "./journal.ts";
+import type { StoredHistory } from "./stored-history.ts";
 
 /** What the journey needs from the world; `main.ts` wires the real things. */
 export interface Parts {
@@ -34,6 +36,9 @@ export interface Parts {
   readonly device: Store<DeviceState>;
   /** Writes what the disk refused so far. */
   readonly writeState: () => Promise<void>;
+  /** Ladders, strikes and what DPS was asked today: see `History`. */
+  readonly history: Store<StoredHistory>;
+  readonly journal: Journal;
   readonly appliers: Appliers;
   readonly clock: Clock;
   readonly random: Random;
@@ -53,6 +58,10 @@ export interface Parts {
   /** The time for tokens and certificates: the wall clock, or better where it proved wrong. */
   readonly signingTime: SigningTime;
   readonly clockWatch: ClockWatch;
+  /** Whether DPS can be reached over TLS, which proves the network. */
+  readonly canReachDps: (signal: AbortSignal) => Promise<boolean>;
+  /** How long this machine has been running. */
+  readonly uptimeMs: () => number;
   /** Called whenever the state of health changes. */
   readonly onHealth: (facts: HealthFacts) => void;
   /** Called when config and identity are good and the last known desired state is in force. */

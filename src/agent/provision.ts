@@ -5,7 +5,7 @@ import { register } from "../provisioning/register.ts";
 import { withCandidate } from "../provisioning/stored-assignments.ts";
 import { dpsKeyName, dpsResource, dpsUsername, type Assigned } from "../provisioning/wire.ts";
 import type { Parts } from "./parts.ts";
-import type { Phase } from "./phase.ts";
+import type { Online, Provisioning } from "./phase.ts";
 import { prove } from "./prove.ts";
 
 /** A registration is over within minutes; the rest is for a clock that runs behind. */
@@ -15,11 +15,7 @@ const tokenLifetimeMs = 60 * 60_000;
  * Asks DPS for a hub, stores the answer beside the assignment that served so far, and goes there.
  * @throws AgentError as `register`, `openOverMqtt` and `overHttps`.
  */
-export async function provision(
-  phase: Extract<Phase, { at: "provisioning" }>,
-  parts: Parts,
-  signal: AbortSignal,
-): Promise<Phase> {
+export async function provision(phase: Provisioning, parts: Parts, signal: AbortSignal): Promise<Online> {
   const startedAt = parts.clock.monotonic();
   const { assigned, hubKey } = await ask(phase, parts, signal);
   const { idScope, provisioning } = parts.config;
@@ -36,12 +32,18 @@ export async function provision(
   parts.log.notice("provisioning.assigned", { hub, deviceId, substatus, tookMs });
   // An assignment that cannot be written still serves until the process ends.
   await parts.assignments.write(withCandidate(parts.assignments.read() ?? {}, assignment));
+  parts.journal.write({
+    kind: "assigned",
+    hub,
+    deviceId,
+    ...(substatus !== undefined && { substatus }),
+  });
   const { identity, fallback } = phase;
   return { at: "online", identity, assignment, ...(fallback === undefined ? {} : { fallback }) };
 }
 
 async function ask(
-  { identity }: Extract<Phase, { at: "provisioning" }>,
+  { identity }: Provisioning,
   parts: Parts,
   signal: AbortSignal,
 ): Promise<{ readonly assigned: Assigned; readonly hubKey?: WrappedKey }> {

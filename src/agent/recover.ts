@@ -1,37 +1,34 @@
-import { backoff, type Ladder, type Random } from "../platform/backoff.ts";
+import { backoff, type Random } from "../platform/backoff.ts";
 import type { AgentError } from "../platform/failure.ts";
-import type { History } from "./history.ts";
-import type { Phase } from "./phase.ts";
+import { leastGapMs, startMayAskAtMs } from "./budget.ts";
+import { hubHistory, withDps, withHub, type History } from "./history.ts";
+import { dpsDelayMs, hubDelayMs, ladders, spreadMs } from "./ladders.ts";
+import type { Claim, Online, Phase, Provisioning } from "./phase.ts";
+import { judge } from "./judge.ts";
 
-/** What comes next, and when. */
+/** What comes next, and when; with what has to be remembered of it. */
 export interface Decision {
   readonly next: Phase;
   readonly delayMs: number;
+  readonly history: History;
 }
 
 export interface Moment {
-  /** Monotonic clock, milliseconds. */
+  /** Agent time. */
   readonly nowMs: number;
   /** A first refusal by the hub is repeated once after this time, stretched by up to the same again. */
   readonly refusalRetryMs: number;
   readonly random: Random;
 }
 
-const minute = 60_000;
-const hubLadder: Ladder = { firstMs: 1_000, capMs: minute };
-const dpsLadder: Ladder = { firstMs: 5_000, capMs: 10 * minute };
-/** DPS answers, but the hub it names refuses us: asking sooner changes nothing. */
-const sameAnswerLadder: Ladder = { firstMs: 5_000, capMs: 60 * minute };
-/** A person has to act: slow probing, never a dead stop. */
-const operatorLadder: Ladder = { firstMs: 30_000, capMs: 60 * minute };
-const identityLadder: Ladder = { firstMs: 10_000, capMs: 10 * minute };
-
 /**
  * The only place that decides what a failure leads to. Pure.
  *
- * - The hub refused once: the same hub again. Twice in a row: DPS, with the hub that last accepted us as the fallback.
- * - Anything else at the hub: the same hub again, on its own ladder. Network failures never lead to DPS.
- * - DPS failed and there is a fallback: the old hub serves, and DPS is owed a call after its ladder, whatever the hub says.
+ * - The hub refused once: the same hub again. Twice within a quarter of an hour: DPS, with the hub that last accepted us as the
+ *   fallback; DPS has a ladder of its own, and the hub is tried in turn on another.
+ * - The hub fails otherwise: the same hub again. Network failures never lead to DPS; only a hub that stays away while the network
+ *   is proven good does.
+ * - DPS failed and there is a fallback: the old hub has its turn, and DPS is owed a call, whatever the hub says.
  * - DPS failed without a fallback: DPS again after its ladder.
  * @param history with `error` already counted.
  */
@@ -40,7 +37,8 @@ export function recover(phase: Phase, error: AgentError, history: History, momen
     case "identifying":
       return {
         next: phase,
-        delayMs: atLeast(error, backoff(identityLadder, history.identityFailures, moment.random)),
+        delayMs: spreadMs(error, backoff(ladders.local, history.identityFailures, moment.random), moment),
+        history,
       };
     case "provisioning":
       return afterDps(phase, error, history, moment);
@@ -49,70 +47,120 @@ export function recover(phase: Phase, error: AgentError, history: History, momen
   }
 }
 
-function afterDps(
-  phase: Extract<Phase, { at: "provisioning" }>,
-  error: AgentError,
-  history: History,
-  { nowMs, random }: Moment,
-): Decision {
-  const delayMs = atLeast(
-    error,
-    error.remedy === "operator"
-      ? backoff(operatorLadder, history.dpsStreak?.times ?? 1, random)
-      : backoff(dpsLadder, history.dpsAttempts, random),
-  );
-  if (phase.fallback === undefined) return { next: phase, delayMs };
-  const { identity, fallback } = phase;
-  return {
-    next: { at: "online", identity, assignment: fallback, askDpsAtMs: nowMs + delayMs },
-    delayMs: Math.min(delayMs, backoff(hubLadder, Math.max(1, history.hubFailures), random)),
-  };
-}
-
-function afterHub(
-  phase: Extract<Phase, { at: "online" }>,
-  error: AgentError,
+/** What a start makes of what it remembers: a ladder that was climbed before is not forgotten by a restart. Pure. */
+export function resume(
+  phase: Phase,
   history: History,
   moment: Moment,
-): Decision {
-  const isRefusal = error.remedy === "reprovision";
-  if (isRefusal && history.hubRefusals >= 2) return toDps(phase, error, history, moment);
-  const delayMs = atLeast(error, isRefusal ? afterFirstRefusal(moment) : sameHub(error, history, moment));
-  const owedInMs = phase.askDpsAtMs === undefined ? Infinity : phase.askDpsAtMs - moment.nowMs;
-  return owedInMs <= delayMs ? toDps(phase, error, history, moment) : { next: phase, delayMs };
+  isChanged: boolean,
+): Omit<Decision, "history"> {
+  if (phase.at !== "provisioning" || phase.claim === "once") return { next: phase, delayMs: 0 };
+  const { nowMs } = moment;
+  const { notBeforeMs = nowMs, floorMs = nowMs, spent } = history.dps;
+  const mayHurry = isChanged || leastGapMs(spent, nowMs) === 0;
+  const dueMs = Math.max(
+    floorMs,
+    mayHurry ? Math.min(notBeforeMs, startMayAskAtMs(spent, nowMs)) : dpsDueMs(history, moment),
+  );
+  const { next, delayMs } = turn(phase, { dueMs, history, moment });
+  return { next, delayMs };
 }
 
-function afterFirstRefusal({ refusalRetryMs, random }: Moment): number {
-  return Math.round(refusalRetryMs * (1 + random()));
+function afterDps(phase: Provisioning, error: AgentError, history: History, moment: Moment): Decision {
+  const { nowMs } = moment;
+  const delayMs = dpsDelayMs(error, history, moment, phase.fallback !== undefined);
+  const floor = error.retryAfterMs === undefined ? {} : { floorMs: nowMs + error.retryAfterMs };
+  const { floorMs: _old, ...dps } = history.dps;
+  const remembered = withDps({ ...history, dps }, { notBeforeMs: nowMs + delayMs, ...floor });
+  const dueMs = dpsDueMs(remembered, moment);
+  return turn({ ...phase, claim: claimAfter(phase.claim, error) }, { dueMs, history: remembered, moment });
 }
 
-function sameHub(error: AgentError, history: History, { random }: Moment): number {
-  return error.remedy === "operator"
-    ? backoff(operatorLadder, history.hubStreak?.times ?? 1, random)
-    : backoff(hubLadder, history.hubFailures, random);
+/** A person's wish is done with DPS's own word; a call that did not come to that is repeated. */
+function claimAfter(claim: Claim, error: AgentError): Claim {
+  return claim === "once" && error.remedy !== "retry" ? "until-accepted" : claim;
 }
 
-/** The first call is immediate; after that DPS has a ladder of its own, or the time that its last failure set. */
-function toDps(
-  phase: Extract<Phase, { at: "online" }>,
-  error: AgentError,
-  history: History,
-  { nowMs, random }: Moment,
-): Decision {
-  const { identity, assignment, askDpsAtMs } = phase;
-  const because =
-    askDpsAtMs === undefined
-      ? `${assignment.hub} refused device "${assignment.deviceId}" twice in a row`
-      : `DPS was still to be asked, and ${assignment.hub} does not serve meanwhile`;
-  const ladderMs = history.dpsAttempts === 0 ? 0 : backoff(sameAnswerLadder, history.dpsAttempts, random);
-  const delayMs = askDpsAtMs === undefined ? ladderMs : Math.max(0, askDpsAtMs - nowMs);
+function afterHub(phase: Online, error: AgentError, history: History, moment: Moment): Decision {
+  const { hub } = phase.assignment;
+  const judged = judge(phase, error, history, moment);
+  switch (judged.verdict) {
+    case "patience":
+      return sameHub(phase, error, judged.history, moment);
+    case "refused": {
+      const { verdicts } = hubHistory(judged.history, hub);
+      const notBeforeMs = moment.nowMs + backoff(ladders.refused, verdicts, moment.random);
+      const because = `${hub} refused device "${phase.assignment.deviceId}" twice in a row`;
+      return toDps(phase, because, withHub(judged.history, hub, { notBeforeMs }), moment);
+    }
+    case "away":
+      return toDps(
+        phase,
+        `${hub} stays away though the network is good: ${error.code}`,
+        judged.history,
+        moment,
+      );
+  }
+}
+
+function sameHub(phase: Online, error: AgentError, history: History, moment: Moment): Decision {
+  const { nowMs } = moment;
+  const { hub } = phase.assignment;
+  const delayMs = hubDelayMs(error, hubHistory(history, hub), moment);
+  const { owedDps } = phase;
+  if (owedDps === undefined || owedDps.atMs > nowMs + delayMs) return { next: phase, delayMs, history };
+  const { identity, assignment, fallback = assignment } = phase;
+  const because = `${owedDps.because}; ${hub} does not serve meanwhile`;
   return {
-    next: { at: "provisioning", identity, because, fallback: phase.fallback ?? assignment },
-    delayMs: atLeast(error, delayMs),
+    next: { at: "provisioning", identity, because, claim: owedDps.claim, fallback },
+    delayMs: Math.max(0, owedDps.atMs - nowMs),
+    history,
   };
 }
 
-/** The other side's own wish is a floor that no cap lowers. */
-function atLeast(error: AgentError, delayMs: number): number {
-  return Math.max(delayMs, error.retryAfterMs ?? 0);
+/** The first call is immediate; after that DPS has a ladder of its own, and the hubs have their turns meanwhile. */
+function toDps(phase: Online, because: string, history: History, moment: Moment): Decision {
+  const { identity, assignment, fallback, owedDps } = phase;
+  // Another hub that serves is not where DPS said that we belong: then DPS is owed all the same.
+  const claim = owedDps?.claim ?? (fallback === undefined ? "until-accepted" : "standing");
+  const dueMs = Math.max(dpsDueMs(history, moment), owedDps?.atMs ?? 0);
+  const to: Provisioning = {
+    at: "provisioning",
+    identity,
+    because: owedDps?.because ?? because,
+    claim,
+    fallback: fallback ?? assignment,
+  };
+  return turn(to, { dueMs, history, moment });
+}
+
+interface Schedule {
+  /** When DPS may be asked. */
+  readonly dueMs: number;
+  readonly history: History;
+  readonly moment: Moment;
+}
+
+/** DPS or the fallback, whichever may be tried first. */
+function turn(phase: Provisioning, { dueMs, history, moment }: Schedule): Decision {
+  const { nowMs, random } = moment;
+  const { identity, fallback, because, claim } = phase;
+  const delayMs = Math.max(0, dueMs - nowMs);
+  if (fallback === undefined || delayMs === 0) return { next: phase, delayMs, history };
+  const { notBeforeMs = 0, failures } = hubHistory(history, fallback.hub);
+  const hubInMs = Math.max(notBeforeMs - nowMs, backoff(ladders.hub, Math.max(1, failures), random));
+  if (hubInMs >= delayMs) return { next: phase, delayMs, history };
+  const owedDps = { atMs: dueMs, because, claim };
+  return {
+    next: { at: "online", identity, assignment: fallback, owedDps },
+    delayMs: hubInMs,
+    history,
+  };
+}
+
+/** By its ladder, and by what is left of the day's budget. */
+function dpsDueMs({ dps }: History, { nowMs, random }: Moment): number {
+  const last = dps.spent.at(-1);
+  const gapMs = leastGapMs(dps.spent, nowMs) * (1 + random() * 0.2);
+  return Math.round(Math.max(nowMs, dps.notBeforeMs ?? 0, last === undefined ? 0 : last.atMs + gapMs));
 }

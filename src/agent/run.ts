@@ -1,29 +1,28 @@
+import { backoff } from "../platform/backoff.ts";
 import { AgentError } from "../platform/failure.ts";
+import { aboutIdentity } from "./about-identity.ts";
 import { alongside } from "./alongside.ts";
-import { askDpsNow } from "./ask-dps-now.ts";
+import { announce } from "./announce.ts";
+import { countFailure, type Counting } from "./count-failure.ts";
 import { Device } from "./device.ts";
 import { guardChanges } from "./guard-changes.ts";
-import {
-  afterAccepted,
-  afterAssigned,
-  afterFailure,
-  afterIdentified,
-  afterSession,
-  blankHistory,
-  type History,
-} from "./history.ts";
+import { afterAccepted, afterAssigned, afterIdentified, afterProof, afterSession } from "./history.ts";
 import { identify } from "./identify.ts";
-import type { InputKind } from "./inputs.ts";
+import { inputsAnsweredBy } from "./heeded-inputs.ts";
+import { wantsProof } from "./judge.ts";
+import { ladders } from "./ladders.ts";
+import { Memory } from "./memory.ts";
 import type { Parts } from "./parts.ts";
-import type { Phase } from "./phase.ts";
-import { recover, type Decision } from "./recover.ts";
+import { pause, rest } from "./pause.ts";
+import type { Online, Phase, Provisioning } from "./phase.ts";
+import { recover, resume, type Decision, type Moment } from "./recover.ts";
 import { serve } from "./serve.ts";
 
 /** Longest time that one step may take without a sign of life: DPS may be "assigning" for 15 minutes. */
 const longestStepMs = 20 * 60_000;
 
-/** What is added to a wait before the watchdog may bite. */
-const graceMs = 60_000;
+/** A machine that runs for longer than this did not come back with its whole region. */
+const bootedRecentlyMs = 3 * 60_000;
 
 /**
  * The journey: one step after the other, for ever. A step ends with the next phase or with an AgentError, and `recover` says
@@ -34,26 +33,35 @@ const graceMs = 60_000;
 export async function run(parts: Parts, signal: AbortSignal): Promise<never> {
   const device = new Device(parts);
   const journey = new Journey(parts, device);
-  return alongside(
-    signal,
-    async (either) => {
-      for (;;) await journey.advance(either);
-    },
-    async (either) => guardChanges(device, parts, either),
-  );
+  try {
+    return await alongside(
+      signal,
+      async (either) => {
+        for (;;) await journey.advance(either);
+      },
+      async (either) => guardChanges(device, parts, either),
+    );
+  } finally {
+    await journey.end();
+  }
 }
 
 class Journey {
   readonly #parts: Parts;
   readonly #device: Device;
+  readonly #memory: Memory;
   #phase: Phase = { at: "identifying" };
-  #history: History = blankHistory;
   #isRestored = false;
   #isReady = false;
 
   constructor(parts: Parts, device: Device) {
     this.#parts = parts;
     this.#device = device;
+    this.#memory = new Memory(parts.history, parts.clock);
+  }
+
+  async end(): Promise<void> {
+    await this.#memory.save();
   }
 
   /** One step, and the wait that follows where it failed. */
@@ -63,47 +71,16 @@ class Journey {
     expectProgress(longestStepMs);
     this.#parts.clockWatch.look();
     // A step that begins now finds the world as it is now.
-    inputs.forget(answeredBy(phase));
+    inputs.forget(inputsAnsweredBy(phase));
     try {
       this.#phase = await this.#step(phase, signal);
+      await this.#memory.save();
     } catch (failure) {
       signal.throwIfAborted();
       const error = await this.#judgeByClock(failure, phase, signal);
       if (!(error instanceof AgentError)) throw error;
-      this.#history = afterFailure(this.#history, phase.at, error);
-      const { next, delayMs } = this.#decide(phase, error);
-      this.#announce(phase, error, { next, delayMs });
-      this.#phase = await this.#pause(next, delayMs, error, signal);
+      this.#phase = await this.#failed(phase, error, signal);
     }
-  }
-
-  /** Waits for the time that was decided, or for an input; another way out leads nowhere past the service's own wish. */
-  async #pause(next: Phase, delayMs: number, error: AgentError, signal: AbortSignal): Promise<Phase> {
-    const { inputs, clock, expectProgress, log } = this.#parts;
-    const floor = clock.monotonic() + (error.retryAfterMs ?? 0);
-    expectProgress(delayMs + graceMs);
-    const input = await inputs.within(delayMs, heededAfter(error), signal);
-    if (input === undefined) return next;
-    log.notice("agent.woken", { by: input.kind, because: input.because });
-    switch (input.kind) {
-      case "restart":
-        return { at: "identifying" };
-      case "reprovision":
-        return askDpsNow(next, input.because);
-      case "credential-changed":
-      case "clock-changed":
-      case "network-changed":
-      case "resumed":
-      case "apply-now":
-        await this.#rest(floor, signal);
-        return next;
-    }
-  }
-
-  async #rest(until: number, signal: AbortSignal): Promise<void> {
-    const { clock } = this.#parts;
-    const leftMs = until - clock.monotonic();
-    if (leftMs > 0) await clock.sleep(leftMs, signal);
   }
 
   /** A wrong clock makes services and certificates look bad. */
@@ -124,6 +101,23 @@ class Journey {
     }
   }
 
+  async #failed(phase: Phase, thrown: AgentError, signal: AbortSignal): Promise<Phase> {
+    const counting: Counting = this.#moment();
+    const { history: counted, error } = countFailure(this.#memory.history, phase, thrown, counting);
+    const history = wantsProof(phase, error, counted, counting.nowMs)
+      ? afterProof(counted, await this.#parts.canReachDps(signal), counting.nowMs)
+      : counted;
+    // A credential that changed under way starts the journey anew; everything else is for `recover`.
+    const decision: Decision =
+      error.remedy === "reidentify"
+        ? { next: { at: "identifying" }, delayMs: 0, history }
+        : recover(phase, error, history, this.#moment());
+    this.#memory.history = decision.history;
+    await this.#memory.save();
+    announce(phase, error, decision, this.#parts);
+    return pause(decision, error, this.#parts, signal);
+  }
+
   async #identify(phase: Extract<Phase, { at: "identifying" }>, signal: AbortSignal): Promise<Phase> {
     this.#parts.onHealth({ at: "identifying" });
     if (!this.#isRestored) {
@@ -132,95 +126,81 @@ class Journey {
       this.#isRestored = true;
     }
     const next = await identify(phase, this.#parts, signal);
-    this.#history = afterIdentified(this.#history);
+    const about = aboutIdentity(next, this.#parts.config);
+    const { history } = this.#memory;
+    this.#memory.history = afterIdentified(history, about);
+    const isChanged = history.about !== undefined && history.about !== about;
+    const resumed = resume(next, this.#memory.history, this.#moment(), isChanged);
     if (!this.#isReady) {
       this.#isReady = true;
       this.#parts.onReady();
+      await this.#spread(resumed.next, signal);
     }
-    return next;
+    if (resumed.delayMs === 0) return resumed.next;
+    this.#parts.onHealth({ at: "holding", untilMs: this.#parts.clock.now() + resumed.delayMs });
+    return rest(resumed, this.#parts, signal);
   }
 
-  async #provision(phase: Extract<Phase, { at: "provisioning" }>, signal: AbortSignal): Promise<Phase> {
-    const { endpoint } = this.#parts.config.provisioning;
+  /** After a power cut to a region all its machines boot in the same second; a machine that only restarts us waits for nobody. */
+  async #spread(next: Phase, signal: AbortSignal): Promise<void> {
+    const { config, uptimeMs, random, clock } = this.#parts;
+    if (next.at !== "online" || uptimeMs() > bootedRecentlyMs) return;
+    const spreadMs = Math.round(config.hub.startSpreadMs * random());
+    if (spreadMs > 0) await clock.sleep(spreadMs, signal);
+  }
+
+  async #provision(phase: Provisioning, signal: AbortSignal): Promise<Phase> {
+    const { random, config, log, journal, onHealth, inputs } = this.#parts;
+    const { endpoint } = config.provisioning;
     const { because } = phase;
-    this.#parts.onHealth({ at: "registering", endpoint, because });
-    this.#parts.log.notice("provisioning.started", { endpoint, because });
+    onHealth({ at: "registering", endpoint, because });
+    log.notice("provisioning.started", { endpoint, because });
+    journal.write({ kind: "asked-dps", endpoint, because });
     // Not needed by a start that knows its hub.
     const { provision } = await import("./provision.ts");
     const next = await provision(phase, this.#parts, signal);
-    this.#history = afterAssigned(this.#history);
+    // A wish that came during the conversation is fulfilled by it.
+    inputs.forget(["reprovision"]);
+    const nowMs = this.#memory.now();
+    const { history } = this.#memory;
+    const nextAskMs = nowMs + backoff(ladders.sameAnswer, history.dps.answers + 1, random);
+    this.#memory.history = afterAssigned(history, next.assignment.hub, nowMs, nextAskMs);
     return next;
   }
 
-  async #serve(phase: Extract<Phase, { at: "online" }>, signal: AbortSignal): Promise<Phase> {
-    const { onHealth, clock, log } = this.#parts;
-    onHealth({ at: "connecting", hub: phase.assignment.hub });
+  async #serve(phase: Online, signal: AbortSignal): Promise<Phase> {
+    const { onHealth, clock, log, journal } = this.#parts;
+    const { hub } = phase.assignment;
+    onHealth({ at: "connecting", hub });
     let acceptedAt: number | undefined;
-    const onAccepted = () => {
+    const onAccepted = async (isFallback: boolean) => {
       acceptedAt = clock.monotonic();
       this.#parts.clockWatch.calm();
-      this.#history = afterAccepted(this.#history, phase.askDpsAtMs !== undefined);
+      this.#memory.history = afterAccepted(this.#memory.history, hub, isFallback);
+      await this.#memory.save();
     };
+    const now = () => this.#memory.now();
+    let wasCut = false;
     try {
-      const ended = await serve({ phase, parts: this.#parts, device: this.#device, onAccepted }, signal);
+      const serving = { phase, parts: this.#parts, device: this.#device, onAccepted, now };
+      const ended = await serve(serving, signal);
       log.info("hub.left", { because: ended.because });
+      journal.write({ kind: "left", hub, because: ended.because });
       if (ended.afterMs !== undefined) await clock.sleep(ended.afterMs, signal);
       return ended.next;
+    } catch (error) {
+      wasCut = error instanceof AgentError && error.code === "mqtt/connection-lost";
+      throw error;
     } finally {
-      if (acceptedAt !== undefined)
-        this.#history = afterSession(this.#history, clock.monotonic() - acceptedAt);
+      if (acceptedAt !== undefined) {
+        const heldForMs = clock.monotonic() - acceptedAt;
+        this.#memory.history = afterSession(this.#memory.history, hub, { heldForMs, wasCut }, now());
+      }
     }
   }
 
-  /** A credential that changed under way starts the journey anew; everything else is for `recover`. */
-  #decide(phase: Phase, error: AgentError): Decision {
-    if (error.remedy === "reidentify") return { next: { at: "identifying" }, delayMs: 0 };
-    const { config, clock, random } = this.#parts;
-    const { refusalRetryMs } = config.hub;
-    return recover(phase, error, this.#history, { nowMs: clock.monotonic(), refusalRetryMs, random });
-  }
-
-  #announce(phase: Phase, error: AgentError, { next, delayMs }: Decision): void {
-    const { log, clock, onHealth } = this.#parts;
-    const room = { identifying: "identity", provisioning: "provisioning", online: "hub" }[phase.at];
-    const isGrave = error.remedy === "operator" || error.remedy === "reprovision";
-    log[isGrave ? "error" : "warning"](`${room}.failed`, { error, next: nextWords(next), inMs: delayMs });
-    onHealth({
-      at: "waiting",
-      forMs: delayMs,
-      untilMs: clock.now() + delayMs,
-      next: nextWords(next),
-      error: { code: error.code, message: error.message },
-    });
-  }
-}
-
-/** What a service itself answered is the same over every way out. */
-function heededAfter({ code }: AgentError): readonly InputKind[] {
-  const isAnswer = /^(provisioning|hub)\/(?!no-answer$)/.test(code);
-  const always = ["restart", "reprovision", "credential-changed", "clock-changed"] as const;
-  return isAnswer ? always : [...always, "network-changed", "resumed"];
-}
-
-function answeredBy(phase: Phase): readonly InputKind[] {
-  const world = ["credential-changed", "clock-changed", "network-changed", "resumed"] as const;
-  switch (phase.at) {
-    case "identifying":
-      return ["restart", "credential-changed"];
-    case "provisioning":
-      return [...world, "reprovision"];
-    case "online":
-      return world;
-  }
-}
-
-function nextWords(next: Phase): string {
-  switch (next.at) {
-    case "identifying":
-      return "open the identity";
-    case "provisioning":
-      return "ask DPS";
-    case "online":
-      return `connect to ${next.assignment.hub}`;
+  #moment(): Moment {
+    const { config, random } = this.#parts;
+    return { nowMs: this.#memory.now(), refusalRetryMs: config.hub.refusalRetryMs, random };
   }
 }

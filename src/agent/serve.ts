@@ -11,9 +11,7 @@ import { assertSameIdentity, lookAgain, proveToHub } from "./hub-credential.ts";
 import { InputAlarm } from "./input-alarm.ts";
 import type { InputEvent, InputKind } from "./inputs.ts";
 import type { Parts } from "./parts.ts";
-import type { Phase } from "./phase.ts";
-
-type Online = Extract<Phase, { at: "online" }>;
+import type { Online, Phase } from "./phase.ts";
 
 /** Where in its life a token is renewed, drawn anew each time so that a fleet does not renew at one moment. */
 const renewFrom = 0.75;
@@ -52,8 +50,10 @@ interface Serving {
   readonly phase: Online;
   readonly parts: Parts;
   readonly device: Device;
-  /** Called when the hub has accepted us, before anything else happens. */
-  readonly onAccepted: () => void;
+  /** Called when the hub has accepted us, before anything else happens; it may only serve until DPS has answered. */
+  readonly onAccepted: (isFallback: boolean) => Promise<void>;
+  /** Agent time. */
+  readonly now: () => number;
 }
 
 /**
@@ -64,20 +64,29 @@ interface Serving {
  *   assignment was made from.
  */
 export async function serve(serving: Serving, signal: AbortSignal): Promise<Ended> {
-  const { phase, parts, onAccepted } = serving;
-  const { clock, log } = parts;
+  const { parts, onAccepted } = serving;
+  const { clock, log, journal } = parts;
+  const phase = onceAccepted(serving.phase);
   const startedAt = clock.monotonic();
   const { session: opened, standing } = await connect(phase, parts, signal);
   await using session = opened;
   const { hub, deviceId } = phase.assignment;
   log.notice("hub.connected", { hub, deviceId, tookMs: Math.round(clock.monotonic() - startedAt) });
-  onAccepted();
+  journal.write({ kind: "connected", hub, deviceId });
+  await onAccepted(phase.owedDps !== undefined);
   await promote(phase, parts);
-  return await stay(serving, session, standing, signal);
+  return await stay({ ...serving, phase }, session, standing, signal);
+}
+
+/** A hub that serves after all settles what DPS was to be asked for its sake. */
+function onceAccepted(phase: Online): Online {
+  if (phase.owedDps?.claim !== "until-accepted") return phase;
+  const { owedDps: _settled, ...rest } = phase;
+  return rest;
 }
 
 async function stay(
-  { phase, parts, device }: Serving,
+  { phase, parts, device, now }: Serving,
   session: Session,
   first: Standing,
   signal: AbortSignal,
@@ -87,7 +96,7 @@ async function stay(
   let standing = first;
   let lookAfterMs = firstLookAfterMs(identity, parts);
   for (let failures = 0; ;) {
-    const askDpsInMs = askInMs(phase, parts);
+    const askDpsInMs = phase.owedDps === undefined ? Infinity : Math.max(0, phase.owedDps.atMs - now());
     const leaveAfterMs = Math.min(lookAfterMs, askDpsInMs);
     using leave = new InputAlarm(parts.inputs, leaveAfterMs, heeded);
     parts.expectProgress(leaveAfterMs + longestWorkMs);
@@ -131,10 +140,6 @@ function heed({ kind, because }: InputEvent, phase: Online, { random }: Parts): 
   }
 }
 
-function askInMs({ askDpsAtMs }: Online, { clock }: Parts): number {
-  return askDpsAtMs === undefined ? Infinity : Math.max(0, askDpsAtMs - clock.monotonic());
-}
-
 function firstLookAfterMs({ attestation }: Identity, { config, random }: Parts): number {
   switch (attestation) {
     case "symmetric-key":
@@ -145,9 +150,9 @@ function firstLookAfterMs({ attestation }: Identity, { config, random }: Parts):
   }
 }
 
-function askDps({ identity, assignment }: Online): Ended {
-  const because = "the previous registration attempt failed; the old hub serves meanwhile";
-  return { because: "DPS due", next: { at: "provisioning", identity, because, fallback: assignment } };
+function askDps({ identity, assignment, owedDps }: Online): Ended {
+  const { because = "DPS was still to be asked", claim = "standing" } = owedDps ?? {};
+  return { because: "DPS due", next: { at: "provisioning", identity, because, claim, fallback: assignment } };
 }
 
 async function connect(
@@ -168,6 +173,11 @@ async function connect(
   return { session, standing: { identity: open.identity, provenInMs: tookMs } };
 }
 
-async function promote({ assignment }: Online, { assignments }: Parts): Promise<void> {
-  await assignments.write(withAccepted(assignments.read() ?? {}, assignment));
+async function promote({ assignment }: Online, { assignments, journal }: Parts): Promise<void> {
+  const before = assignments.read() ?? {};
+  const after = withAccepted(before, assignment);
+  await assignments.write(after);
+  const dropped = before.current;
+  if (dropped !== undefined && dropped.hub !== after.current?.hub)
+    journal.write({ kind: "dropped", hub: dropped.hub });
 }

@@ -32,8 +32,10 @@ import { parseDeviceState } from "./device.ts";
 import { health, type HealthFacts } from "./health.ts";
 import type { Inputs } from "./inputs.ts";
 import { lengthWords } from "./length-words.ts";
+import { openJournal } from "./journal.ts";
 import { openIdentity } from "./open-identity.ts";
 import type { Parts } from "./parts.ts";
+import { parseHistory } from "./stored-history.ts";
 
 /** What does not depend on the configuration. */
 export interface Surroundings {
@@ -42,6 +44,8 @@ export interface Surroundings {
   /** Where the tools for a TPM work, `memoryDirectory` of the platform, and where they are. */
   readonly tpm: TpmSurroundings;
   readonly hostName: string;
+  /** How long this machine has been running. */
+  readonly uptimeMs: () => number;
   readonly openLink: OpenLink;
   readonly clock: Clock;
   readonly random: Random;
@@ -93,11 +97,15 @@ export function wire(config: Config, around: Surroundings): Parts {
     network: describeNetwork,
     keepAlive: { leastMs, mostMs },
   });
+  const history = store("history", parseHistory);
   const writeState = async () => {
     await memory.retry();
     await assignments.retry();
     await device.retry();
+    await history.retry();
   };
+  const trustedRoots = async () => readTrustedRoots(config.tls.trustBundle);
+  const through = async () => (config.proxy === undefined ? {} : { proxy: await readProxy(config.proxy) });
   const signingTime = new SigningTime(around.clock);
   let isReady = false;
   let lastError: string | undefined;
@@ -112,11 +120,13 @@ export function wire(config: Config, around: Surroundings): Parts {
       return openIdentity(config, { hostName, nowMs: signingTime.now(), tokens, tpm }, signal);
     },
     openLink: line.open,
-    trustedRoots: async () => readTrustedRoots(config.tls.trustBundle),
+    trustedRoots,
     assignments,
     device,
+    history,
+    journal: openJournal(stateDirectory, around.clock, log),
     writeState,
-    through: async () => (config.proxy === undefined ? {} : { proxy: await readProxy(config.proxy) }),
+    through,
     appliers: createAppliers(config, log),
     clock: around.clock,
     random: around.random,
@@ -138,6 +148,12 @@ export function wire(config: Config, around: Surroundings): Parts {
         because: `the clock went ${byMs > 0 ? "forward" : "back"} by ${lengthWords(byMs)}`,
       });
     }),
+    canReachDps: async (signal) => {
+      // Not needed while all is well.
+      const { canReachDps } = await import("./reach-dps.ts");
+      return canReachDps(config, { trustedRoots: await trustedRoots(), ...(await through()) }, signal);
+    },
+    uptimeMs: around.uptimeMs,
     onHealth: (news) => {
       facts = news;
       if (facts.at === "waiting") lastError = `${facts.error.code}: ${facts.error.message}`;

@@ -76,6 +76,8 @@ interface HubConfig {
   readonly tokenLifetimeMs: number;
   /** From a first refusal to the second try. */
   readonly refusalRetryMs: number;
+  /** The first connect after the machine booted is put off by a random part of this. */
+  readonly startSpreadMs: number;
 }
 
 interface TlsConfig {

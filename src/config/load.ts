@@ -101,6 +101,7 @@ function assemble(
       leastKeepAliveMs: Math.min(hub.keep_alive_min, hub.keep_alive),
       tokenLifetimeMs: hub.token_lifetime,
       refusalRetryMs: hub.refusal_retry,
+      startSpreadMs: hub.start_spread,
     },
     tls: { trustBundle: tls.trust_bundle },
     tpm: tpmConfig(values.tpm, sources),

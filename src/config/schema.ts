@@ -100,6 +100,11 @@ const hub = v.object({
     expected: "a duration from 1s to 10m",
     explain: explain.explainDuration,
   }),
+  start_spread: documented(v.exactOptional(duration("0s", "10m"), "10s"), {
+    help: "When the machine has just booted and knows its hub, the first connect is put off by a random part of this: after a power cut to a region its gateways boot in the same second, and a hub takes only so many connects in one. No other start waits, nor does a device without an assignment.",
+    expected: "a duration from 0s to 10m",
+    explain: explain.explainDuration,
+  }),
 });
 
 const tls = v.object({

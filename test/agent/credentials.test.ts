@@ -129,7 +129,12 @@ test.for(cases)("$name is told apart, does not loop, and heals by itself", async
   expect(answers(gateway)).toHaveLength(6);
 
   await row.mend(gateway);
-  if (clock.sleeping > 0) clock.advance(60 * 60_000);
+  await gateway.until(
+    () => ["waiting", "holding", "connected"].includes(gateway.health.at(-1)?.at ?? ""),
+    "it waits",
+  );
+  if (gateway.health.at(-1)?.at !== "connected") await clock.someoneSleeps();
+  clock.advance(6 * 60 * 60_000);
   await gateway.connected();
   expect(gateway.site()).toEqual({ name: "Hall 7" });
 });

@@ -37,6 +37,8 @@ interface GatewayOptions {
   readonly stateDirectory?: string;
   /** Lines of TOML to add above the first table. */
   readonly top?: readonly string[];
+  /** A machine that has been running for ever, where left out. */
+  readonly uptimeMs?: number;
   /** TOML to add at the end. */
   readonly more?: string;
 }
@@ -206,6 +208,7 @@ export class Gateway implements AsyncDisposable {
       version: "0.0.0-test",
       stateDirectory: this.stateDirectory,
       hostName: "gateway",
+      uptimeMs: () => this.#options.uptimeMs ?? Infinity,
       openLink: openMqttLink,
       clock: this.#options.clock ?? systemClock,
       random: Math.random,

@@ -121,9 +121,14 @@ describe("the journey", () => {
     gateway.inputs.tell({ kind: "reprovision" });
     await gateway.until(() => gateway.failures().includes("provisioning/disabled"), "DPS refused");
     await gateway.until(() => gateway.health.at(-1)?.at === "waiting", "it waits");
+    await clock.someoneSleeps();
     clock.advance(60_000);
     await gateway.connected();
-    expect(gateway.lastHealth).toMatch(/the previous hub, until DPS answers/);
+    // It was a wish, and DPS has answered it: nothing is owed.
+    expect(gateway.lastHealth).not.toMatch(/until DPS answers/);
+    clock.advance(3 * 60 * 60_000);
+    await gateway.until(() => gateway.events("hub.connected").length === 3, "the token was renewed");
+    expect(gateway.events("provisioning.started")).toHaveLength(2);
   });
 
   test("starts over with the identity when it is told to", async () => {

@@ -237,13 +237,35 @@ test("two devices with one identity do not throw each other off without end", as
   expect(connects(gateway, "test")).toBe(before);
 });
 
-test("a hub that cannot be reached is no reason to ask DPS, not even after half an hour", async () => {
+test("a network that is away is no reason to ask DPS, not even after an hour", async () => {
   const clock = new ManualClock();
   await using gateway = await startConnected(clock);
-  const asked = connects(gateway, "dps");
+  await cloud.levers.setLine("dps", false);
   await cloud.levers.setLine("test", false);
   await gateway.until(() => gateway.health.at(-1)?.at === "waiting", "the line was cut");
-  await liveFor(30 * 60_000, gateway, clock);
+  await liveFor(60 * 60_000, gateway, clock);
   await cloud.levers.setLine("test", true);
-  expect(connects(gateway, "dps")).toBe(asked);
+  await cloud.levers.setLine("dps", true);
+  expect(gateway.events("provisioning.started")).toHaveLength(1);
+}, 30_000);
+
+test("a hub that is away while DPS can be reached is asked about at DPS, once, and not before ten attempts", async () => {
+  const clock = new ManualClock();
+  await using gateway = await startConnected(clock);
+  await cloud.levers.setLine("test", false);
+  await gateway.until(() => gateway.health.at(-1)?.at === "waiting", "the line was cut");
+  const waits = await liveFor(7 * 60_000, gateway, clock);
+  expect(waits.length).toBeGreaterThanOrEqual(8);
+  expect(gateway.events("provisioning.started")).toHaveLength(1);
+  cloud.levers.moveEnrollment(gateway.registrationId, "production");
+  const production = cloud.hub("production").host;
+  for (
+    let minutes = 0;
+    minutes < 60 && !gateway.lastHealth.includes(`connected to ${production}`);
+    minutes += 1
+  )
+    await liveFor(60_000, gateway, clock);
+  await cloud.levers.setLine("test", true);
+  expect(gateway.lastHealth).toMatch(`connected to ${production}`);
+  expect(gateway.events("provisioning.started")).toHaveLength(2);
 }, 30_000);

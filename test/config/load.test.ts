@@ -91,6 +91,7 @@ describe("a legal configuration", () => {
           leastKeepAliveMs: 30_000,
           tokenLifetimeMs: 3_600_000,
           refusalRetryMs: 30_000,
+          startSpreadMs: 10_000,
         },
         tls: { trustBundle: "/etc/ssl/certs/ca-certificates.crt" },
         tpm: {
@@ -168,6 +169,7 @@ describe("a legal configuration", () => {
         leastKeepAliveMs: 30_000,
         tokenLifetimeMs: 3_600_000,
         refusalRetryMs: 30_000,
+        startSpreadMs: 10_000,
       },
       tls: { trustBundle: "/opt/roots.pem" },
       tpm: {
