@@ -34,7 +34,9 @@ export function countFailure(
     case "online": {
       const { hub, deviceId } = phase.assignment;
       const error = withPattern(thrown, hubHistory(history, hub).shortSessions.length, hub, deviceId);
-      const strike = isRefusal(error) ? { spacingMs: refusalRetryMs } : undefined;
+      // What this machine finds out by itself, as that its TPM lost the key, needs no time to come into step.
+      const spacingMs = error.code.startsWith("identity/") ? 0 : refusalRetryMs;
+      const strike = isRefusal(error) ? { spacingMs } : undefined;
       return { history: afterHubFailure(history, hub, error, strike, nowMs), error };
     }
   }

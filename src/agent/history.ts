@@ -66,10 +66,10 @@ const minute = 60_000;
 const provenAfterMs = minute;
 
 /** Refusals that are further apart have nothing to do with each other. */
-export const strikeWindowMs = 15 * minute;
+const strikeWindowMs = 15 * minute;
 
 /** Within which short sessions count as a pattern. */
-export const shortSessionWindowMs = 10 * minute;
+const shortSessionWindowMs = 10 * minute;
 
 const mostHubs = 4;
 

@@ -5,7 +5,7 @@ import type { Log } from "../platform/log.ts";
 import type { Clock } from "../platform/time.ts";
 
 /** What is worth remembering of the agent's way, for a person who asks later why. */
-export type JournalEvent =
+type JournalEvent =
   | { readonly kind: "started"; readonly version: string }
   | { readonly kind: "asked-dps"; readonly endpoint: string; readonly because: string }
   | {

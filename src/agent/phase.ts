@@ -31,7 +31,7 @@ export interface Online {
 }
 
 /** Set when DPS has to be asked again: then the session is left for it. */
-export interface OwedDps {
+interface OwedDps {
   /** Agent time. */
   readonly atMs: number;
   readonly because: string;

@@ -90,7 +90,9 @@ function afterHub(phase: Online, error: AgentError, history: History, moment: Mo
     case "refused": {
       const { verdicts } = hubHistory(judged.history, hub);
       const notBeforeMs = moment.nowMs + backoff(ladders.refused, verdicts, moment.random);
-      const because = `${hub} refused device "${phase.assignment.deviceId}" twice in a row`;
+      const because = error.code.startsWith("identity/")
+        ? `the key for ${hub} is of no use: ${error.code}`
+        : `${hub} refused device "${phase.assignment.deviceId}" twice in a row`;
       return toDps(phase, because, withHub(judged.history, hub, { notBeforeMs }), moment);
     }
     case "away":

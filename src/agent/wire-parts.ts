@@ -69,7 +69,8 @@ export function wire(config: Config, around: Surroundings): Parts {
   let facts: HealthFacts = { at: "starting" };
   const stateTrouble = new Map<string, AgentError>();
   const tellHealth = () => {
-    const [trouble] = stateTrouble.values();
+    // The gravest first: without its assignment a restart costs a call to DPS.
+    const trouble = stateTrouble.get("assignment") ?? [...stateTrouble.values()][0];
     const told = trouble === undefined ? facts : withWarning(facts, trouble);
     around.desk.noteHealth(told);
     serviceManager.status(health(told));

@@ -19,7 +19,7 @@ import { fingerprint, type Assignment } from "../../src/provisioning/assignment.
 
 export const minute = 60_000;
 export const hour = 60 * minute;
-export const refusalRetryMs = 30_000;
+const refusalRetryMs = 30_000;
 export const identity: Identity = {
   registrationId: "gw-1",
   attestation: "symmetric-key",
