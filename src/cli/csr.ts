@@ -1,5 +1,5 @@
 import type { Config } from "../config/config.ts";
-import { loadConfig, type ConfigSources } from "../config/load.ts";
+import { loadDraftConfig, type ConfigSources } from "../config/load.ts";
 import { formatProblem } from "../config/problem.ts";
 import { isRegistrationId } from "../config/registration-id.ts";
 import { commonNameOf, parseCertificates, type CertificateChain } from "../identity/certificate.ts";
@@ -10,6 +10,7 @@ import { AgentError } from "../platform/failure.ts";
 import type { DeviceParts } from "./device-parts.ts";
 import { exitCode } from "./exit-code.ts";
 import type { CliIo } from "./io.ts";
+import { tpmSettings } from "./tpm-settings.ts";
 
 /** RFC 5280 appendix A.1: ub-common-name. */
 const longestCommonName = 64;
@@ -19,13 +20,13 @@ const longestCommonName = 64;
  * registration ID: as configured, else of the certificate at hand, else the host name. Errors as `latebind identity`.
  */
 export async function printRequest(sources: ConfigSources, device: DeviceParts, io: CliIo): Promise<number> {
-  const loaded = await loadConfig(sources);
+  const loaded = await loadDraftConfig(sources);
   if (loaded.status === "invalid") {
     for (const problem of loaded.problems) io.stderr(`${formatProblem(problem)}\n`);
     return exitCode.config;
   }
   try {
-    io.stdout(await request(loaded.config, device));
+    io.stdout(await request(loaded.config, device, io));
     return exitCode.ok;
   } catch (error) {
     if (!(error instanceof AgentError)) throw error;
@@ -34,7 +35,7 @@ export async function printRequest(sources: ConfigSources, device: DeviceParts, 
   }
 }
 
-async function request(config: Config, device: DeviceParts): Promise<string> {
+async function request(config: Config, device: DeviceParts, io: CliIo): Promise<string> {
   const chain = await currentChain(config, device);
   const registrationId =
     config.registrationId ??
@@ -47,7 +48,7 @@ async function request(config: Config, device: DeviceParts): Promise<string> {
     );
   }
   const certified = chain?.leaf.publicKey.export({ type: "spki", format: "der" });
-  const tpm = new LazyTpm(config.tpm, { workDirectory: device.memoryDirectory });
+  const tpm = new LazyTpm(tpmSettings(config, io), { workDirectory: device.memoryDirectory });
   using key = await openTlsKey(config.key, certified, { tokens: device.tokens, tpm });
   return certificationRequest(registrationId, key);
 }

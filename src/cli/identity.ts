@@ -1,125 +1,129 @@
-import type { X509Certificate } from "node:crypto";
+import { X509Certificate } from "node:crypto";
 import { openIdentity } from "../agent/open-identity.ts";
-import { loadConfig, type ConfigSources } from "../config/load.ts";
+import type { Config } from "../config/config.ts";
+import { loadDraftConfig, type ConfigSources } from "../config/load.ts";
 import { formatProblem } from "../config/problem.ts";
-import { parseCertificates } from "../identity/certificate.ts";
-import type { OpenIdentity } from "../identity/identity.ts";
 import { LazyTpm } from "../identity/lazy-tpm.ts";
 import { AgentError } from "../platform/failure.ts";
 import type { DeviceParts } from "./device-parts.ts";
+import { enrollmentCommand } from "./enrollment-command.ts";
 import { exitCode } from "./exit-code.ts";
+import {
+  asCsv,
+  asText,
+  describeIdentity,
+  describeTpmIdentity,
+  type IdentityDescription,
+} from "./identity-description.ts";
 import type { CliIo } from "./io.ts";
+import { tpmSettings } from "./tpm-settings.ts";
 
 export interface IdentityOptions {
   readonly json?: boolean;
   readonly csv?: boolean;
+  readonly az?: boolean;
+  /** Show the TPM, whatever the key of the configuration is. */
+  readonly tpm?: boolean;
+}
+
+/** What is shown, and the device's own certificate in PEM, where it has one. */
+interface Shown {
+  readonly description: IdentityDescription;
+  readonly leaf?: string;
 }
 
 /**
  * `latebind identity`: who this device is, as it would tell a service. Opens the key, and so finds what is wrong with it; sends
- * nothing. The key itself is never printed.
+ * nothing, and leaves a TPM as it is. A key itself is never printed.
+ *
+ * Needs no configuration: where no key is there either, it looks for a TPM.
  */
 export async function showIdentity(
   sources: ConfigSources,
   options: IdentityOptions,
-  { hostName, clock, tokens, memoryDirectory }: DeviceParts,
+  device: DeviceParts,
   io: CliIo,
 ): Promise<number> {
-  if (options.json === true && options.csv === true) {
-    io.stderr("Choose one of --json and --csv.\n");
+  if ([options.json, options.csv, options.az].filter((chosen) => chosen === true).length > 1) {
+    io.stderr("Choose one of --json, --csv and --az.\n");
     return exitCode.usage;
   }
-  const loaded = await loadConfig(sources);
+  const loaded = await loadDraftConfig(sources);
   if (loaded.status === "invalid") {
     for (const problem of loaded.problems) io.stderr(`${formatProblem(problem)}\n`);
     return exitCode.config;
   }
   try {
-    const tpm = new LazyTpm(loaded.config.tpm, { workDirectory: memoryDirectory });
-    const opening = { hostName, nowMs: clock.now(), tokens, tpm };
-    await using opened = await openIdentity(loaded.config, opening, never);
-    io.stdout(render(describe(opened), options));
+    io.stdout(render(await look(loaded.config, options, device, io), options));
     return exitCode.ok;
   } catch (error) {
     if (!(error instanceof AgentError)) throw error;
-    io.stderr(`${error.message} [${error.code}]\n`);
+    const more = error.code === "identity/tpm-no-permission" ? `. ${forPeople}` : "";
+    io.stderr(`${error.message}${more} [${error.code}]\n`);
     return exitCode.failure;
   }
 }
 
+const forPeople = "To look at it yourself: run this with sudo, or become a member of the group tss";
+
+async function look(
+  config: Config,
+  options: IdentityOptions,
+  device: DeviceParts,
+  io: CliIo,
+): Promise<Shown> {
+  const isTpm = config.key.scheme === "tpm2" && config.certificate === undefined;
+  if (isTpm || options.tpm === true) return { description: await lookAtTpm(config, device, io) };
+  try {
+    return await lookAtKey(config, device);
+  } catch (error) {
+    if (!(error instanceof AgentError) || error.code !== "identity/key-file-missing") throw error;
+    return { description: await lookForTpm(config, device, io, error) };
+  }
+}
+
+async function lookAtKey(
+  config: Config,
+  { hostName, clock, tokens, memoryDirectory }: DeviceParts,
+): Promise<Shown> {
+  const tpm = new LazyTpm(config.tpm, { workDirectory: memoryDirectory });
+  const opening = { hostName, nowMs: clock.now(), tokens, tpm };
+  await using opened = await openIdentity(config, opening, never);
+  const description = describeIdentity(opened);
+  if (opened.credential.attestation !== "x509") return { description };
+  return { description, leaf: new X509Certificate(opened.credential.certificate.chain).toString() };
+}
+
 const never = new AbortController().signal;
 
-/** What is shown, in this order; a certificate's fields are absent with a symmetric key. */
-interface Description {
-  readonly registrationId: string;
-  readonly attestation: string;
-  readonly key: string;
-  readonly subject?: string;
-  readonly issuer?: string;
-  /** Upper-case hex without colons, as the portal shows thumbprints. */
-  readonly sha1Thumbprint?: string;
-  readonly sha256Thumbprint?: string;
-  /** RFC 3339, UTC. */
-  readonly notBefore?: string;
-  readonly notAfter?: string;
-  /** The subjects from the device's own certificate upwards. */
-  readonly chain?: readonly string[];
-  readonly warnings: readonly string[];
+async function lookAtTpm(config: Config, device: DeviceParts, io: CliIo): Promise<IdentityDescription> {
+  const { describeTpm } = await import("../identity/tpm/describe-tpm.ts");
+  const lazy = new LazyTpm(tpmSettings(config, io), { workDirectory: device.memoryDirectory });
+  return describeTpmIdentity(await describeTpm(await lazy.tpm(), never), config.registrationId);
 }
 
-const titles: readonly (readonly [keyof Description, string])[] = [
-  ["registrationId", "Registration ID"],
-  ["attestation", "Attestation"],
-  ["key", "Key"],
-  ["subject", "Certificate"],
-  ["issuer", "Issued by"],
-  ["sha1Thumbprint", "SHA-1"],
-  ["sha256Thumbprint", "SHA-256"],
-  ["notBefore", "Valid from"],
-  ["notAfter", "Valid until"],
-  ["chain", "Chain"],
-  ["warnings", "Warning"],
-];
-
-function describe({ identity, credential }: OpenIdentity): Description {
-  const { registrationId, attestation, custody: key, warnings } = identity;
-  const certificate = credential.attestation === "x509" ? describeChain(credential.certificate.chain) : {};
-  return { registrationId, attestation, key, ...certificate, warnings };
-}
-
-function describeChain(pem: string): Partial<Description> {
-  const { leaf, others } = parseCertificates({ content: Buffer.from(pem), where: "the chain" });
-  return {
-    subject: oneLine(leaf.subject),
-    issuer: oneLine(leaf.issuer),
-    sha1Thumbprint: leaf.fingerprint.replaceAll(":", ""),
-    sha256Thumbprint: leaf.fingerprint256.replaceAll(":", ""),
-    notBefore: leaf.validFromDate.toISOString(),
-    notAfter: leaf.validToDate.toISOString(),
-    chain: [leaf, ...others].map(({ subject }: X509Certificate) => oneLine(subject)),
-  };
-}
-
-/** Node puts each part of a name on a line of its own. */
-function oneLine(name: string): string {
-  return name.split("\n").join(", ");
-}
-
-function render(description: Description, { json, csv }: IdentityOptions): string {
-  if (json === true) return `${JSON.stringify(description, undefined, 2)}\n`;
-  if (csv === true) {
-    const row = titles.map(([name]) => quoted([description[name] ?? ""].flat().join("; ")));
-    return `${titles.map(([name]) => name).join(",")}\r\n${row.join(",")}\r\n`;
+/** Where there is no key, a TPM may be meant to be it. */
+async function lookForTpm(
+  config: Config,
+  device: DeviceParts,
+  io: CliIo,
+  noKey: AgentError,
+): Promise<IdentityDescription> {
+  try {
+    const found = await lookAtTpm(config, device, io);
+    return { ...found, warnings: [...found.warnings, notSaid] };
+  } catch (error) {
+    if (!(error instanceof AgentError)) throw error;
+    const both = `${noKey.message}. Nor is a TPM of use: ${error.message}`;
+    throw new AgentError(error.code, error.remedy, both, { cause: error });
   }
-  const lines = titles.flatMap(([name, title]) =>
-    [description[name] ?? []].flat().map((value) => `${title.padEnd(titleWidth)}${value}\n`),
-  );
-  return lines.join("");
 }
 
-const titleWidth = 17;
+const notSaid =
+  'the configuration does not say so yet: the agent takes this TPM for its key once key = "tpm2:" is in it';
 
-/** RFC 4180 section 2. */
-function quoted(text: string): string {
-  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+function render({ description, leaf }: Shown, { json, csv, az }: IdentityOptions): string {
+  if (json === true) return `${JSON.stringify(description, undefined, 2)}\n`;
+  if (csv === true) return asCsv(description);
+  return az === true ? enrollmentCommand(description, leaf) : asText(description);
 }

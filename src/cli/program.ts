@@ -5,6 +5,7 @@ import { configTemplate } from "../config/template.ts";
 import { giveOrder, showStatus, type StatusOptions } from "./ask.ts";
 import { checkConfig } from "./config-check.ts";
 import { printRequest } from "./csr.ts";
+import { createKey, type CreateKeyOptions } from "./create-key.ts";
 import { deriveKey, type DeriveKeyOptions } from "./derive-key.ts";
 import type { DeviceParts } from "./device-parts.ts";
 import { exitCode } from "./exit-code.ts";
@@ -93,11 +94,14 @@ export function describeProgram(
 
   const identity = program
     .command("identity")
-    .description("print who this device is: registration ID, key, certificate and its thumbprints")
+    .description("print who this device is, for the person who enrols it; needs no configuration")
     .helpCommand(false)
     .option("--config <file>", "configuration file", defaultConfigFile)
     .option("--json", "as JSON")
     .option("--csv", "as CSV with a header, for lists of devices")
+    .option("--az", "as the command that enrols it (Azure CLI), for another machine's shell")
+    .option("--tpm", "who the TPM of this machine is, whatever key is configured")
+    .addHelpText("after", identityNotes)
     .action(async ({ config, ...options }: ConfigOption & IdentityOptions) =>
       finish(await showIdentity(configSources(config, io.env), options, device, io)),
     );
@@ -108,6 +112,15 @@ export function describeProgram(
     .action(async () => {
       const { config } = identity.opts<ConfigOption>();
       finish(await printRequest(configSources(config, io.env), device, io));
+    });
+  identity
+    .command("create-key")
+    .description("make the private key of a certificate in the TPM, where it stays")
+    .option("--handle <handle>", "persistent handle to lay it at", "0x81000201")
+    .option("--rsa", "RSA of 2048 bits (default: the curve P-256)")
+    .action(async (options: CreateKeyOptions) => {
+      const { config } = identity.opts<ConfigOption>();
+      finish(await createKey(configSources(config, io.env), options, device, io));
     });
 
   program
@@ -147,6 +160,10 @@ The group key never goes on the command line, where every user could see it.
 The device key is printed on standard output:
   umask 077
   latebind derive-key --registration-id gw-0042 < group.key > device.key`;
+
+const identityNotes = `
+Nothing is sent and no key is printed. Without a configuration and a key file
+it looks for a TPM, which root and members of the group tss may use.`;
 
 const csrNotes = `
 The key is the one of the configuration, in a file or in a token, and stays

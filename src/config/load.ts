@@ -19,7 +19,7 @@ import type { Tpm2KeyPlace } from "./tpm2-uri.ts";
 import { readLocalFiles } from "./local-files.ts";
 import { mergeTrees } from "./merge.ts";
 import type { Problem } from "./problem.ts";
-import { readSources } from "./read-sources.ts";
+import { readSources, type Sources } from "./read-sources.ts";
 import { configSchema } from "./schema.ts";
 import type { TableTree } from "./toml-tree.ts";
 import { validate, type ValidConfig } from "./validate.ts";
@@ -51,7 +51,28 @@ export type LoadedConfig = (
  * every file is reported at once and nothing is thrown for what an operator can mend.
  */
 export async function loadConfig(sources: ConfigSources): Promise<LoadedConfig> {
-  const { files, trees, problems: unread, warnings } = await readSources(sources.file);
+  return check(sources, await readSources(sources.file));
+}
+
+/**
+ * As `loadConfig`, for those who ask who the device is and not where it goes: file and ID scope need not be there yet, and every
+ * setting that is missing has its default.
+ */
+export async function loadDraftConfig(sources: ConfigSources): Promise<LoadedConfig> {
+  const read = await readSources(sources.file, true);
+  const place = { file: sources.file, line: 1 };
+  const scope = { kind: "value", place, value: exampleScope } as const;
+  const beneath = { kind: "table", place, entries: new Map([["id_scope", scope]]) } as const;
+  return check(sources, { ...read, trees: [beneath, ...read.trees] });
+}
+
+/** As in the template. It is legal, so that the template is; no service has it. */
+const exampleScope = "0ne00XXXXXX";
+
+async function check(
+  sources: ConfigSources,
+  { files, trees, problems: unread, warnings }: Sources,
+): Promise<LoadedConfig> {
   const [first, ...later] = trees;
   if (first === undefined) return { status: "invalid", problems: unread, files, warnings };
 
@@ -214,9 +235,8 @@ function inOrder(problems: readonly Problem[], files: readonly string[]): readon
   );
 }
 
-/** The template's ID scope is legal, so that the template is; no service has it. */
 function warnOfExample(config: Config, tree: TableTree): readonly Problem[] {
-  if (config.idScope !== "0ne00XXXXXX") return [];
+  if (config.idScope !== exampleScope) return [];
   return [
     {
       ...placeAt(tree, ["id_scope"]),

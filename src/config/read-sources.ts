@@ -6,7 +6,7 @@ import { currentUser } from "../platform/user.ts";
 import type { Problem } from "./problem.ts";
 import { parseTree, type TableTree } from "./toml-tree.ts";
 
-interface Sources {
+export interface Sources {
   /** The main file and every drop-in, readable or not. */
   readonly files: readonly string[];
   readonly trees: readonly TableTree[];
@@ -14,10 +14,15 @@ interface Sources {
   readonly warnings: readonly Problem[];
 }
 
-/** Reads the main file and `config.d/*.toml` beside it, in the order of the names. */
-export async function readSources(mainFile: string): Promise<Sources> {
+/**
+ * Reads the main file and `config.d/*.toml` beside it, in the order of the names.
+ * @param mayBeMissing whether there need not be a main file.
+ */
+export async function readSources(mainFile: string, mayBeMissing = false): Promise<Sources> {
   const dropIns = await listDropIns(join(dirname(mainFile), "config.d"));
-  const results: (TableTree | Problem | undefined)[] = [await readMain(mainFile)];
+  const results: (TableTree | Problem | undefined)[] = [
+    mayBeMissing ? await readOne(mainFile) : await readMain(mainFile),
+  ];
   for (const file of dropIns.files) results.push(await readOne(file));
   const read = results.filter((result) => result !== undefined);
   const files = [mainFile, ...dropIns.files];

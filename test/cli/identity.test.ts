@@ -93,3 +93,24 @@ describe("latebind identity", () => {
     expect(end).toBe("");
   });
 });
+
+describe("latebind identity --az", () => {
+  it("tells how to enrol a symmetric key without showing it", async () => {
+    using folder = new TemporaryFolder();
+    const { stdout } = await terminal([...device(folder), "--az"]);
+    expect(stdout).toContain("--enrollment-id host-7 --attestation-type symmetricKey \\\n");
+    expect(stdout).toContain('--primary-key "$(cat device.key)"');
+    expect(stdout).not.toContain(deviceKey);
+  });
+
+  it("brings a certificate along, for a shell that is not on the device", async () => {
+    using folder = new TemporaryFolder();
+    const credential = await gateway();
+    const { stdout } = await terminal([...device(folder, credential), "--az"]);
+    const [, pem = ""] = /^cat > gw-7\.pem <<'END'\n([^]*)\nEND\n/.exec(stdout) ?? [];
+    expect(new X509Certificate(pem).fingerprint256).toBe(
+      new X509Certificate(credential.certPem).fingerprint256,
+    );
+    expect(stdout).toMatch(/--enrollment-id gw-7 --attestation-type x509 --certificate-path gw-7\.pem\n$/);
+  });
+});

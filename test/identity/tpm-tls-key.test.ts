@@ -1,4 +1,8 @@
-import { readFileSync, writeFileSync } from "node:fs";
+import { execFile } from "node:child_process";
+import { createPublicKey } from "node:crypto";
+import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { promisify } from "node:util";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { certificationRequest } from "../../src/identity/certification-request.ts";
 import { openTpmTlsKey } from "../../src/identity/tpm-key/open-tpm-tls-key.ts";
@@ -100,6 +104,24 @@ describe("a private key of a TPM", () => {
   test("signs a request for its certificate", async () => {
     using key = await openTpmTlsKey(soft.open(), await makeKeyAtHandle(soft, "RSA-2048"));
     expect(certificationRequest("gw-7", key)).toMatch(/^-----BEGIN CERTIFICATE REQUEST-----\n/);
+  });
+
+  test("is made by the README's recipe", async () => {
+    await makeKeyFiles(soft, "RSA-2048");
+    const readme = readFileSync(join(import.meta.dirname, "../../README.md"), "utf8");
+    const recipe = /^tpm2_create [^\n]+\nchmod [^\n]+$/m.exec(readme)?.[0] ?? "the README has no recipe";
+    const env = { ...process.env, TPM2TOOLS_TCTI: soft.tcti, TSS2_LOG: "all+NONE" };
+    rmSync(join(soft.folder, "device.pub"));
+    rmSync(join(soft.folder, "device.priv"));
+    await promisify(execFile)("sh", ["-c", recipe], { cwd: soft.folder, env });
+    await soft.tool("flushcontext", "-t");
+    const place = (name: string) => [{ path: join(soft.folder, name), isCredential: false }];
+    const at = { kind: "files", public: place("device.pub"), private: place("device.priv") } as const;
+    using key = await openTpmTlsKey(soft.open(), at);
+    expect(key.warnings).toEqual([]);
+    expect(createPublicKey({ key: Buffer.from(key.publicKey), format: "der", type: "spki" })).toMatchObject({
+      asymmetricKeyType: "ec",
+    });
   });
 
   test("warns of what a person should mend: no noda, or a key that may be elsewhere too", async () => {
