@@ -49,12 +49,12 @@ export class TpmCommands {
   }
 
   /**
-   * Runs `tpm2_<tool>`. Secrets go by files of the folder (`file:name`) or `stdin`, never by an argument.
+   * Runs `tpm2_<tool>`. Secrets go by files of the folder (`file:name`), never by an argument.
    * @returns what it wrote to standard output.
    * @throws AgentError as `attempt` and `tpmFailure`.
    */
-  async run(tool: string, args: readonly string[], stdin?: Uint8Array): Promise<string> {
-    const result = await this.attempt(tool, args, stdin);
+  async run(tool: string, args: readonly string[]): Promise<string> {
+    const result = await this.attempt(tool, args);
     switch (result.status) {
       case "done":
         return result.stdout;
@@ -67,9 +67,9 @@ export class TpmCommands {
    * As `run`, with a refusal of the TPM as a result.
    * @throws AgentError `identity/tpm-tools-missing`, `identity/tpm-tool-failed` (operator), as `unreachable`, and as `runCommand`.
    */
-  async attempt(tool: string, args: readonly string[], stdin?: Uint8Array): Promise<ToolResult> {
+  async attempt(tool: string, args: readonly string[]): Promise<ToolResult> {
     this.#signal.throwIfAborted();
-    const result = await this.#start(tool, args, stdin);
+    const result = await this.#start(tool, args);
     if (!leavesNothing.has(tool)) await this.#flushTransients();
     if (result.exitCode === 0) return { status: "done", stdout: result.stdout };
     const code = readResponseCode(result.stderr);
@@ -116,11 +116,10 @@ export class TpmCommands {
     return exitCode === 0;
   }
 
-  async #start(tool: string, args: readonly string[], stdin?: Uint8Array): Promise<CommandResult> {
+  async #start(tool: string, args: readonly string[]): Promise<CommandResult> {
     const command = toolCommand(this.#place, this.folder, tool, args);
     try {
-      const input = stdin === undefined ? {} : { stdin };
-      return await runCommand({ ...command, ...input, timeoutMs, maxOutputBytes }, never);
+      return await runCommand({ ...command, timeoutMs, maxOutputBytes }, never);
     } catch (error) {
       throw isNotFound(error) ? toolsMissing(command.file, error) : error;
     }

@@ -2,6 +2,7 @@ import { AgentError } from "../../platform/failure.ts";
 import { abandonedWorkFolders, WorkFolder } from "../../platform/work-folder.ts";
 import type { FileLocation } from "../read-key-file.ts";
 import { BlockingTpm } from "./blocking-tpm.ts";
+import { hasResourceManager } from "./tcti.ts";
 import { TpmCommands, type TpmPlace } from "./tpm-commands.ts";
 
 /** How to reach a TPM, and what may be known of it. */
@@ -85,10 +86,14 @@ export class Tpm {
   async #sweep(signal: AbortSignal): Promise<void> {
     if (this.#isSwept) return;
     this.#isSwept = true;
-    for (const abandoned of abandonedWorkFolders(this.#workDirectory, folderPrefix)) {
-      using folder = abandoned;
+    const abandoned = abandonedWorkFolders(this.#workDirectory, folderPrefix);
+    if (abandoned.length === 0) return;
+    for (const left of abandoned) {
+      using folder = left;
       await flushSession(this.#commands(folder, signal));
     }
+    // A tool that died with its process may have left more, and nobody takes it away.
+    if (!hasResourceManager(this.settings.tcti)) await this.#inFolder(flushAll, signal);
   }
 
   /** For signatures that nothing may come before: beside the pieces of work, in a folder that lasts until it is disposed. */
