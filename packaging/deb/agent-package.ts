@@ -87,7 +87,7 @@ export async function agentPackage(release: Release): Promise<DebianPackage> {
         "libstdc++6",
         "libgcc-s1",
       ].join(", "),
-      Recommends: "tpm2-tools",
+      Recommends: "tpm2-tools, iproute2",
       Suggests: "opensc, softhsm2",
       Description: [
         "edge agent for Azure IoT: provisioning, IoT Hub, device twin",

@@ -3,6 +3,7 @@ import { loadConfig, type ConfigSources } from "../config/load.ts";
 import { formatProblem } from "../config/problem.ts";
 import type { Config } from "../config/config.ts";
 import type { Log } from "../platform/log.ts";
+import { NetworkWatch } from "../platform/network-watch.ts";
 import type { ServiceManager } from "../platform/service-manager.ts";
 import type { ReloadRequests } from "./reload-requests.ts";
 import { run } from "./run.ts";
@@ -68,14 +69,40 @@ async function journey(config: Config, world: DaemonWorld): Promise<never> {
   const untilOver = AbortSignal.any([signal, over.signal]);
   const watching = watchReloads(config, world, change, untilOver);
   const parts = world.wire(config);
-  const looking = parts.clockWatch.run(config.hub.keepAliveMs, parts.writeState, untilOver);
+  const network = watchNetwork(parts, untilOver);
+  const alsoDue = async () => {
+    network.look();
+    await parts.writeState();
+  };
+  const looking = parts.clockWatch.run(config.hub.keepAliveMs, alsoDue, untilOver);
   try {
     return await run(parts, signal);
   } finally {
     over.abort(new Error("the journey is over"));
     await watching;
     await looking;
+    await network.ended;
   }
+}
+
+/** `look` compares now; the kernel is listened to besides. */
+function watchNetwork(
+  parts: Parts,
+  signal: AbortSignal,
+): { readonly look: () => void; readonly ended: Promise<void> } {
+  const heeding = new Set<Promise<void>>();
+  const watch = new NetworkWatch(parts.clock, (event) => {
+    const heeded = parts.heedNetwork(event, signal).catch((error: unknown) => {
+      if (!signal.aborted) throw error;
+    });
+    heeding.add(heeded);
+    void heeded.finally(() => heeding.delete(heeded));
+  });
+  const ended = async () => {
+    await watch.run(signal);
+    await Promise.all(heeding);
+  };
+  return { look: () => watch.look(), ended: ended() };
 }
 
 /** Loads the configuration at each request until a good one ends this journey. */

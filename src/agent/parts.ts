@@ -8,6 +8,7 @@ import type { Random } from "../platform/backoff.ts";
 import type { ClockWatch } from "../platform/clock-watch.ts";
 import type { KnownTime } from "../platform/known-time.ts";
 import type { Log } from "../platform/log.ts";
+import type { NetworkEvent } from "../platform/network-watch.ts";
 import type { Proxy } from "../platform/proxy.ts";
 import type { Store } from "../platform/store.ts";
 import type { SigningTime } from "../platform/signing-time.ts";
@@ -28,6 +29,8 @@ export interface Parts {
   /** Opens the key anew: each step has its own. */
   readonly openIdentity: (signal: AbortSignal) => Promise<OpenIdentity>;
   readonly openLink: OpenLink;
+  /** Draws the consequences of another network. */
+  readonly heedNetwork: (event: NetworkEvent, signal: AbortSignal) => Promise<void>;
   /** PEM; read anew for each connection, so that a mended bundle heals the agent. */
   readonly trustedRoots: () => Promise<string>;
   /** Spread into every address that is connected to: the only way out, where the configuration names one. Credentials are read anew. */

@@ -30,6 +30,7 @@ import { parseAssignments } from "../provisioning/stored-assignments.ts";
 import type { Desk } from "./desk.ts";
 import { parseDeviceState } from "./device.ts";
 import { health, type HealthFacts } from "./health.ts";
+import { heedNetwork } from "./heed-network.ts";
 import type { Inputs } from "./inputs.ts";
 import { lengthWords } from "./length-words.ts";
 import { openJournal } from "./journal.ts";
@@ -122,6 +123,7 @@ export function wire(config: Config, around: Surroundings): Parts {
     },
     openLink: line.open,
     trustedRoots,
+    heedNetwork: async (event, signal) => heedNetwork(event, line, around, signal),
     assignments,
     device,
     history,

@@ -45,6 +45,9 @@ const accidents = 1;
 /** For the daily look whether the blocked port is open again: nobody should wait long for it. */
 const retryTimeoutMs = 10_000;
 
+/** An attempt that is no older began when the change was already under way. */
+const freshMs = 2_000;
+
 /** For the answer to a probe, and a little more. */
 const probedMs = 6_000;
 
@@ -63,6 +66,8 @@ export class Line {
   /** Failures in a row that look like a blocked port, by server. */
   readonly #failures = new Map<string, number>();
   readonly #links = new Set<Link>();
+  /** Attempts under way, with when they began. */
+  readonly #attempts = new Map<AbortController, number>();
   #probedAt = Number.NEGATIVE_INFINITY;
   #death: { readonly network: string; readonly keepAliveMs: number; readonly at: number } | undefined;
 
@@ -75,10 +80,27 @@ export class Line {
     const network = this.#parts.network();
     const adapted = this.#adapted(network);
     const keepAliveMs = Math.min(options.keepAliveMs, adapted.keepAlive?.ms ?? options.keepAliveMs);
-    const result = await this.#openSomehow({ ...options, keepAliveMs }, network, signal);
+    const result = await this.#attempt(signal, async (during) =>
+      this.#openSomehow({ ...options, keepAliveMs }, network, during),
+    );
     if (result.status === "open") await this.#opened(result.link, keepAliveMs, adapted);
     return result;
   };
+
+  /** Whether a line is open, or about to be. */
+  get isBusy(): boolean {
+    return this.#links.size > 0 || this.#attempts.size > 0;
+  }
+
+  /** Ends attempts that may have been made over a network that is gone. */
+  abandon(because: string): void {
+    const now = this.#parts.clock.monotonic();
+    for (const [attempt, startedAt] of this.#attempts) {
+      if (now - startedAt < freshMs) continue;
+      const message = `given up to connect once more: the network changed meanwhile (${because})`;
+      attempt.abort(new AgentError("mqtt/network-changed", "retry", message));
+    }
+  }
 
   /** Asks each open line whether it is still there. @returns when each has answered or is lost: true where one answered. */
   async probe(signal: AbortSignal): Promise<boolean> {
@@ -89,6 +111,16 @@ export class Line {
     if (links.length > 0) await this.#parts.clock.sleep(probedMs, ends).catch(() => undefined);
     signal.throwIfAborted();
     return links.some((link) => this.#links.has(link));
+  }
+
+  async #attempt<T>(signal: AbortSignal, work: (during: AbortSignal) => Promise<T>): Promise<T> {
+    const attempt = new AbortController();
+    this.#attempts.set(attempt, this.#parts.clock.monotonic());
+    try {
+      return await work(AbortSignal.any([signal, attempt.signal]));
+    } finally {
+      this.#attempts.delete(attempt);
+    }
   }
 
   async #openSomehow(options: LinkOptions, network: string, signal: AbortSignal): Promise<ConnectResult> {

@@ -1,105 +1,13 @@
 import { setImmediate as turn } from "node:timers/promises";
 import { beforeEach, describe, expect, test } from "vitest";
-import { Line } from "../../src/mqtt/line.ts";
-import type { LineMemory } from "../../src/mqtt/line-memory.ts";
-import type { ConnectResult, Link, LinkOptions } from "../../src/mqtt/link.ts";
 import { AgentError } from "../../src/platform/failure.ts";
 import { failureOf } from "../failure-of.ts";
-import { ManualClock } from "../manual-clock.ts";
-import { RecordingLog } from "../platform/recording-log.ts";
+import { Site } from "./site.ts";
 
 const never = new AbortController().signal;
 const minute = 60_000;
 const hour = 60 * minute;
 const day = 24 * hour;
-
-class FakeLink implements Link {
-  readonly #lost = new AbortController();
-  probes = 0;
-
-  get lost(): AbortSignal {
-    return this.#lost.signal;
-  }
-  probe(): void {
-    this.probes += 1;
-  }
-  end(code: string): void {
-    this.#lost.abort(new AgentError(code, "retry", "it ended"));
-  }
-  async subscribe(): Promise<void> {}
-  async publish(): Promise<void> {}
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.end("mqtt/connection-lost");
-  }
-}
-
-/** A device in a network with a firewall, as far as a line can tell. */
-class Site {
-  readonly clock = new ManualClock(1_800_000_000_000);
-  readonly log = new RecordingLog();
-  readonly tried: LinkOptions[] = [];
-  readonly written: LineMemory[] = [];
-  network = "eth0 via 10.0.0.1";
-  /** What each way fails with; undefined where it works. */
-  mqtt: string | undefined;
-  webSocket: string | undefined;
-  last: FakeLink | undefined;
-  #stored: LineMemory | undefined;
-  line: Line = this.restart();
-
-  restart(): Line {
-    this.line = new Line({
-      openLink: async (options) => this.#open(options),
-      memory: {
-        read: () => this.#stored,
-        write: async (value) => {
-          this.#stored = value;
-          this.written.push(value);
-        },
-      },
-      clock: this.clock,
-      log: this.log.log,
-      network: () => this.network,
-      keepAlive: { leastMs: 30_000, mostMs: 3 * minute },
-    });
-    return this.line;
-  }
-
-  async open(more: Partial<LinkOptions> = {}): Promise<ConnectResult> {
-    return this.line.open(
-      {
-        host: "hub.test",
-        port: 8883,
-        transport: "auto",
-        webSocket: { port: 443, path: "/ws" },
-        trustedRoots: "",
-        clientId: "gw",
-        username: "user",
-        cleanSession: false,
-        keepAliveMs: 3 * minute,
-        connectTimeoutMs: 30_000,
-        onMessage: () => {},
-        ...more,
-      },
-      never,
-    );
-  }
-
-  /** How the last `open` went about it. */
-  ways(): readonly string[] {
-    return this.tried.splice(0).map(({ transport }) => String(transport));
-  }
-
-  async #open(options: LinkOptions): Promise<ConnectResult> {
-    this.tried.push(options);
-    const code = options.transport === "websocket" ? this.webSocket : this.mqtt;
-    if (code !== undefined) {
-      throw new AgentError(code, code.endsWith("untrusted") ? "operator" : "retry", `it failed: ${code}`);
-    }
-    this.last = new FakeLink();
-    return { status: "open", link: this.last };
-  }
-}
 
 let site: Site;
 beforeEach(() => {
@@ -293,6 +201,26 @@ describe("probing", () => {
     await site.last?.[Symbol.asyncDispose]();
     expect(await site.line.probe(never)).toBe(false);
     expect(site.clock.asked).toEqual([]);
+  });
+});
+
+describe("row 10: attempts over a network that is gone", () => {
+  test("are given up, and fresh ones are not", async () => {
+    const hanging = Promise.withResolvers<never>();
+    site.hang = hanging.promise;
+    const old = failureOf(site.open());
+    await turn();
+    site.clock.advance(2_000);
+    const fresh = site.open();
+    await turn();
+    site.line.abandon("eth0 via 10.0.0.2 in place of no way out");
+    const error = await old;
+    expect(error).toMatchObject({ code: "mqtt/network-changed", remedy: "retry" });
+    expect(error.message).toContain("eth0 via 10.0.0.2 in place of no way out");
+    expect(site.line.isBusy).toBe(true);
+    hanging.reject(new AgentError("mqtt/unreachable", "retry", "it failed"));
+    expect(await failureOf(fresh)).toMatchObject({ code: "mqtt/unreachable" });
+    expect(site.line.isBusy).toBe(false);
   });
 });
 
