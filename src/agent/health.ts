@@ -5,7 +5,7 @@ export type HealthFacts =
   | { readonly at: "registering"; readonly endpoint: string; readonly because: string }
   | { readonly at: "connecting"; readonly hub: string }
   /** A wait that was decided before the process started goes on. */
-  | { readonly at: "holding"; readonly untilMs: number }
+  | { readonly at: "holding"; readonly untilMs: number; readonly lastCode?: string }
   | {
       readonly at: "connected";
       readonly hub: string;
@@ -42,8 +42,8 @@ export function health(facts: HealthFacts): string {
       return `not connected: connecting to ${facts.hub}`;
     case "holding":
       return (
-        `not connected: DPS was asked too often of late, before this start; next: ask DPS at ${clockTime(facts.untilMs)}, ` +
-        "or at once: latebind reprovision"
+        `not connected: DPS was asked often of late${facts.lastCode === undefined ? "" : ` and last said ${facts.lastCode}`}; ` +
+        `next: ask DPS at ${clockTime(facts.untilMs)}, or at once: latebind reprovision`
       );
     case "connected":
       return connected(facts);

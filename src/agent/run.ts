@@ -137,7 +137,12 @@ class Journey {
       await this.#spread(resumed.next, signal);
     }
     if (resumed.delayMs === 0) return resumed.next;
-    this.#parts.onHealth({ at: "holding", untilMs: this.#parts.clock.now() + resumed.delayMs });
+    const lastCode = this.#memory.history.dps.streak?.code;
+    this.#parts.onHealth({
+      at: "holding",
+      untilMs: this.#parts.clock.now() + resumed.delayMs,
+      ...(lastCode !== undefined && { lastCode }),
+    });
     return rest(resumed, this.#parts, signal);
   }
 

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { startCloud, type Cloud } from "../cloud/cloud.ts";
 import { ManualClock } from "../manual-clock.ts";
 import { Gateway } from "./gateway.ts";
+import { liveFor } from "./live-for.ts";
 
 let cloud: Cloud;
 
@@ -49,25 +50,6 @@ function stateFiles(gateway: Gateway, prefix: string): readonly string[] {
 function generation(gateway: Gateway, name: string): number {
   const text = readFileSync(join(gateway.stateDirectory, name), "utf8");
   return Number(/"generation":(\d+)/.exec(text)?.[1]);
-}
-
-/** Jumps from one wake-up of the agent to the next until the simulated time is over; returns the waits of its back-off. */
-async function liveFor(ms: number, gateway: Gateway, clock: ManualClock): Promise<readonly number[]> {
-  const until = clock.monotonic() + ms;
-  const waits: number[] = [];
-  for (;;) {
-    const isWaiting = () => ["waiting", "connected"].includes(gateway.health.at(-1)?.at ?? "");
-    await gateway.until(isWaiting, "the agent waits for its next attempt");
-    await clock.someoneSleeps();
-    const before = gateway.health.length;
-    const wait = clock.nextIn() ?? 0;
-    if (clock.monotonic() + wait > until) break;
-    waits.push(wait);
-    clock.advance(wait);
-    await gateway.until(() => gateway.health.length > before, "the attempt was made");
-  }
-  clock.advance(until - clock.monotonic());
-  return waits;
 }
 
 test("ten minutes without a line: jittered back-off, then it reconnects and applies what changed meanwhile", async () => {
