@@ -9,10 +9,10 @@ import type { ClockWatch } from "../platform/clock-watch.ts";
 import type { KnownTime } from "../platform/known-time.ts";
 import type { Log } from "../platform/log.ts";
 import type { NetworkEvent } from "../platform/network-watch.ts";
-import type { Proxy } from "../platform/proxy.ts";
 import type { Store } from "../platform/store.ts";
 import type { SigningTime } from "../platform/signing-time.ts";
 import type { Clock } from "../platform/time.ts";
+import type { WayOut } from "../platform/way-out.ts";
 import type { StoredAssignments } from "../provisioning/assignment.ts";
 import type { Desk } from "./desk.ts";
 import type { DeviceState } from "./device.ts";
@@ -33,8 +33,8 @@ export interface Parts {
   readonly heedNetwork: (event: NetworkEvent, signal: AbortSignal) => Promise<void>;
   /** PEM; read anew for each connection, so that a mended bundle heals the agent. */
   readonly trustedRoots: () => Promise<string>;
-  /** Spread into every address that is connected to: the only way out, where the configuration names one. Credentials are read anew. */
-  readonly through: () => Promise<{ readonly proxy?: Proxy }>;
+  /** Spread into every address that is connected to. The proxy's credentials are read anew. */
+  readonly through: () => Promise<WayOut>;
   readonly assignments: Store<StoredAssignments>;
   readonly device: Store<DeviceState>;
   /** Writes what the disk refused so far. */

@@ -16,6 +16,7 @@ import { ClockWatch } from "../platform/clock-watch.ts";
 import { knownTime } from "../platform/known-time.ts";
 import type { AgentError } from "../platform/failure.ts";
 import type { Json } from "../platform/json.ts";
+import { Names, parseKnownAddresses } from "../platform/names.ts";
 import { describeNetwork } from "../platform/network.ts";
 import { PatientStore } from "../platform/patient-store.ts";
 import type { Log } from "../platform/log.ts";
@@ -90,6 +91,7 @@ export function wire(config: Config, around: Surroundings): Parts {
   const assignments = store("assignment", parseAssignments);
   const device = store("device", parseDeviceState);
   const memory = store("line", parseLineMemory);
+  const knownAddresses = store("names", parseKnownAddresses);
   const { leastKeepAliveMs: leastMs, keepAliveMs: mostMs } = config.hub;
   const line = new Line({
     openLink: around.openLink,
@@ -102,12 +104,17 @@ export function wire(config: Config, around: Surroundings): Parts {
   const history = store("history", parseHistory);
   const writeState = async () => {
     await memory.retry();
+    await knownAddresses.retry();
     await assignments.retry();
     await device.retry();
     await history.retry();
   };
   const trustedRoots = async () => readTrustedRoots(config.tls.trustBundle);
-  const through = async () => (config.proxy === undefined ? {} : { proxy: await readProxy(config.proxy) });
+  const names = new Names(around.clock, knownAddresses);
+  const through = async () => ({
+    names,
+    ...(config.proxy !== undefined && { proxy: await readProxy(config.proxy) }),
+  });
   const signingTime = new SigningTime(around.clock);
   let isReady = false;
   let lastError: string | undefined;

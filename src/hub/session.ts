@@ -1,6 +1,6 @@
 import { abortReason, untilAborted } from "../platform/abort.ts";
 import { AgentError } from "../platform/failure.ts";
-import type { Proxy } from "../platform/proxy.ts";
+import type { WayOut } from "../platform/way-out.ts";
 import { parseJson } from "../platform/json.ts";
 import type { JsonObject } from "../platform/json.ts";
 import type { Link, LinkProof, OpenLink, Transport } from "../mqtt/link.ts";
@@ -20,15 +20,13 @@ import {
   type MessageProperties,
 } from "./wire.ts";
 
-export interface HubConnection extends LinkProof {
+export interface HubConnection extends LinkProof, WayOut {
   readonly hub: string;
   readonly port: number;
   /** MQTT over TLS at `port` where not told. */
   readonly transport?: Transport;
   /** For MQTT over WebSocket; 443 where not told. */
   readonly webSocketPort?: number;
-  /** Where set, the only way out. */
-  readonly proxy?: Proxy;
   readonly trustedRoots: string;
   readonly deviceId: string;
   readonly username: string;

@@ -1,11 +1,11 @@
 import type { ClientCertificate } from "../identity/identity.ts";
-import type { Proxy } from "../platform/proxy.ts";
 import type { Secret } from "../platform/secret.ts";
+import type { WayOut } from "../platform/way-out.ts";
 
 /** `mqtt` is MQTT over TLS, `websocket` is MQTT over WebSocket over TLS. */
 export type Transport = "auto" | "mqtt" | "websocket";
 
-export interface LinkOptions {
+export interface LinkOptions extends WayOut {
   /** Host name or address, without scheme; also the name that the server's certificate must bear. */
   readonly host: string;
   /** For MQTT over TLS. */
@@ -14,8 +14,6 @@ export interface LinkOptions {
   readonly transport?: Transport;
   /** Where MQTT over WebSocket is listened for (RFC 6455): only a server that has this can be asked for it. */
   readonly webSocket?: { readonly port: number; readonly path: string };
-  /** Where set, the only way out: never gone around. */
-  readonly proxy?: Proxy;
   /** PEM roots to trust, and no others. */
   readonly trustedRoots: string;
   readonly clientId: string;

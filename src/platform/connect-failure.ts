@@ -43,6 +43,13 @@ const incompatible: Row = {
 const validity = (says: string): Row => ({ fact: "tls-validity", remedy: "operator", says });
 const refused = (says: string): Row => ({ fact: "certificate-refused", remedy: "operator", says });
 
+/** DNS is what has to be mended, whatever the old addresses said. */
+const hinted: Row = {
+  fact: "name-not-found",
+  remedy: "retry",
+  says: "DNS does not answer, and nobody does at the addresses that served before",
+};
+
 /** By the codes of libuv and OpenSSL, never by message text. */
 const rows: Readonly<Record<string, Row>> = {
   ENOTFOUND: { fact: "name-not-found", remedy: "retry", says: "DNS does not know the name" },
@@ -92,6 +99,8 @@ export interface FailedPeer {
   readonly host: string;
   readonly port: number;
   readonly proxy?: Pick<Proxy, "host" | "port">;
+  /** `isHinted`: DNS did not answer, and addresses from before were tried. `trouble` ends a sentence, or is "". */
+  readonly dns?: { readonly isHinted: boolean; readonly trouble: string };
   /** The client's key, if it has one: what made its signature fail says more than the handshake. */
   readonly key?: { readonly failure: unknown };
 }
@@ -114,8 +123,24 @@ export function connectFailure(error: unknown, peer: FailedPeer): AgentError {
     remedy: "retry",
     says: `the connection failed${code === "" ? "" : ` (${code})`}`,
   };
-  const row = rows[code.replace("ERR_SSL_SSL/TLS_", "ERR_SSL_SSLV3_")] ?? unknown;
-  return new AgentError(codes[row.fact], row.remedy, `cannot connect to ${peerWords(peer)}: ${row.says}`, {
-    cause: error,
+  const found = rows[code.replace("ERR_SSL_SSL/TLS_", "ERR_SSL_SSLV3_")] ?? unknown;
+  const row = found.fact === "unreachable" && peer.dns?.isHinted === true ? hinted : found;
+  const dns = row.fact === "name-not-found" ? (peer.dns?.trouble ?? "") : "";
+  const message = `cannot connect to ${peerWords(peer)}: ${row.says}${eachAddress(error)}${dns}`;
+  return new AgentError(codes[row.fact], row.remedy, message, { cause: error });
+}
+
+/** What each address said, where a name has several: ` (10.0.0.1: ECONNREFUSED, fd00::1: ENETUNREACH)`. */
+function eachAddress(error: unknown): string {
+  if (!(error instanceof AggregateError)) return "";
+  const each = error.errors.flatMap((one: unknown) => {
+    const { address } = addressOf(one);
+    return address === undefined ? [] : [`${address}: ${systemCode(one)}`];
   });
+  return each.length === 0 ? "" : ` (${each.join(", ")})`;
+}
+
+function addressOf(error: unknown): { readonly address?: string } {
+  const isKnown = error instanceof Error && "address" in error && typeof error.address === "string";
+  return isKnown ? { address: String(error.address) } : {};
 }

@@ -1,4 +1,4 @@
-import type { Socket } from "node:net";
+import { isIP, type Socket } from "node:net";
 import { connect, type TLSSocket } from "node:tls";
 import { untilAborted } from "./abort.ts";
 import { connectFailure, peerWords, type FailedPeer } from "./connect-failure.ts";
@@ -23,6 +23,7 @@ export async function openSecureSocket(
   const onSecure = () => {
     resolve(socket);
   };
+  const named = withNames(failed, peer);
   const onClose = () => {
     reject(
       new AgentError(
@@ -34,17 +35,30 @@ export async function openSecureSocket(
   };
   // This listener stays: an error without any would end the process before the next owner has its own.
   socket.on("error", (error) => {
-    reject(connectFailure(error, failed));
+    reject(connectFailure(error, named()));
   });
   socket.once("secureConnect", onSecure).once("close", onClose);
   try {
-    return await untilAborted(promise, signal);
+    await untilAborted(promise, signal);
+    await remember(peer, socket);
+    return socket;
   } catch (error) {
     socket.destroy();
     throw error;
   } finally {
     socket.off("secureConnect", onSecure).off("close", onClose);
   }
+}
+
+/** What DNS has to do with a failure is known only when it happens. */
+function withNames(failed: FailedPeer, { host, names, proxy }: TlsPeer): () => FailedPeer {
+  if (names === undefined || proxy !== undefined) return () => failed;
+  return () => ({ ...failed, dns: { isHinted: names.isHinted(host), trouble: names.trouble() } });
+}
+
+async function remember({ host, names, proxy }: TlsPeer, { remoteAddress }: TLSSocket): Promise<void> {
+  const isName = proxy === undefined && isIP(host) === 0;
+  if (isName && remoteAddress !== undefined) await names?.proved(host, remoteAddress);
 }
 
 /** Undefined where we connect by ourselves. */

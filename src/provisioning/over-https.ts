@@ -2,7 +2,7 @@ import { request, type IncomingMessage, type RequestOptions } from "node:http";
 import { within } from "../platform/abort.ts";
 import { connectFailure } from "../platform/connect-failure.ts";
 import { AgentError } from "../platform/failure.ts";
-import type { Proxy } from "../platform/proxy.ts";
+import type { WayOut } from "../platform/way-out.ts";
 import { parseRetryAfter } from "../platform/retry-after.ts";
 import { openSecureSocket } from "../platform/secure-socket.ts";
 import type { LinkProof } from "../mqtt/link.ts";
@@ -10,11 +10,9 @@ import { connectCodes } from "./connect-codes.ts";
 import type { RegistrationTransport } from "./register.ts";
 import { pollPath, readChallenge, registerBody, registerPath, type Reply, type TpmKeys } from "./wire.ts";
 
-export interface HttpsConnection extends LinkProof {
+export interface HttpsConnection extends LinkProof, WayOut {
   readonly endpoint: string;
   readonly port: number;
-  /** Where set, the only way out. */
-  readonly proxy?: Proxy;
   readonly trustedRoots: string;
   readonly idScope: string;
   readonly registrationId: string;

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { within } from "../platform/abort.ts";
 import { AgentError } from "../platform/failure.ts";
-import type { Proxy } from "../platform/proxy.ts";
+import type { WayOut } from "../platform/way-out.ts";
 import type { Link, LinkProof, OpenLink, Transport } from "../mqtt/link.ts";
 import type { RegistrationTransport } from "./register.ts";
 import {
@@ -14,15 +14,13 @@ import {
   type Reply,
 } from "./wire.ts";
 
-export interface DpsConnection extends LinkProof {
+export interface DpsConnection extends LinkProof, WayOut {
   readonly endpoint: string;
   readonly port: number;
   /** MQTT over TLS at `port` where not told. */
   readonly transport?: Transport;
   /** For MQTT over WebSocket; 443 where not told. */
   readonly webSocketPort?: number;
-  /** Where set, the only way out. */
-  readonly proxy?: Proxy;
   readonly trustedRoots: string;
   readonly registrationId: string;
   readonly username: string;
