@@ -72,7 +72,7 @@ describe.skipIf(tlsKey === undefined || certificate === undefined)(
 
 test("something was tested", () => {
   expect(
-    hmacKey ?? tlsKey,
-    "set LATEBIND_HMAC_KEY, or LATEBIND_TLS_KEY and LATEBIND_CERTIFICATE",
+    hmacKey ?? tlsKey ?? process.env["LATEBIND_TPM"],
+    "set LATEBIND_HMAC_KEY, or LATEBIND_TLS_KEY and LATEBIND_CERTIFICATE, or LATEBIND_TPM",
   ).toBeDefined();
 });

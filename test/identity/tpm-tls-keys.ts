@@ -31,7 +31,7 @@ interface Wish {
 
 /** Makes a key in two files, wrapped by the storage root key that the agent would make. */
 export async function makeKeyFiles(
-  soft: SoftTpm,
+  soft: Pick<SoftTpm, "open" | "tool" | "folder">,
   kind: TpmKeyKind,
   { algorithm = algorithms[kind], attributes = kind === "RSA-2048" ? `${signs}|decrypt` : signs }: Wish = {},
 ): Promise<Extract<TpmKeyPlace, { kind: "files" }>> {
