@@ -27,6 +27,7 @@ import { openStore } from "../platform/store.ts";
 import type { Clock } from "../platform/time.ts";
 import { readTrustedRoots } from "../platform/trusted-roots.ts";
 import type { Watchdog } from "../platform/watchdog.ts";
+import type { StoredAssignments } from "../provisioning/assignment.ts";
 import { parseAssignments } from "../provisioning/stored-assignments.ts";
 import type { Desk } from "./desk.ts";
 import { parseDeviceState } from "./device.ts";
@@ -36,6 +37,7 @@ import type { Inputs } from "./inputs.ts";
 import { lengthWords } from "./length-words.ts";
 import { openJournal } from "./journal.ts";
 import { openIdentity } from "./open-identity.ts";
+import { suspectInterception } from "./suspect-interception.ts";
 import type { Parts } from "./parts.ts";
 import { parseHistory } from "./stored-history.ts";
 
@@ -128,7 +130,11 @@ export function wire(config: Config, around: Surroundings): Parts {
       const { hostName, tokens } = around;
       return openIdentity(config, { hostName, nowMs: signingTime.now(), tokens, tpm }, signal);
     },
-    openLink: line.open,
+    openLink: suspectInterception(line.open, {
+      clock: around.clock,
+      random: around.random,
+      otherThan: (host) => otherServer(host, config, assignments.read()),
+    }),
     trustedRoots,
     heedNetwork: async (event, signal) => heedNetwork(event, line, around, signal),
     assignments,
@@ -181,6 +187,18 @@ export function wire(config: Config, around: Surroundings): Parts {
       around.watchdog.expect(withinMs);
     },
   };
+}
+
+/** To compare with: DPS for a hub, the last good hub for DPS. */
+function otherServer(
+  host: string,
+  { provisioning, hub }: Config,
+  assigned: StoredAssignments | undefined,
+): { readonly host: string; readonly port: number } | undefined {
+  const portOf = (at: typeof hub | typeof provisioning) =>
+    at.transport === "websocket" ? at.webSocketPort : at.port;
+  if (host !== provisioning.endpoint) return { host: provisioning.endpoint, port: portOf(provisioning) };
+  return assigned?.current === undefined ? undefined : { host: assigned.current.hub, port: portOf(hub) };
 }
 
 /** What could not be written is no reason to stop, and no secret either. */
