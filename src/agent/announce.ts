@@ -37,7 +37,7 @@ export function announce(
 }
 
 /** What a phase is about to do, for a person. */
-function nextWords(next: Phase): string {
+export function nextWords(next: Phase): string {
   switch (next.at) {
     case "identifying":
       return "open the identity";

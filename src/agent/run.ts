@@ -33,6 +33,7 @@ const bootedRecentlyMs = 3 * 60_000;
 export async function run(parts: Parts, signal: AbortSignal): Promise<never> {
   const device = new Device(parts);
   const journey = new Journey(parts, device);
+  parts.journal.write({ kind: "started", version: parts.version });
   try {
     return await alongside(
       signal,

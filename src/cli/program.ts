@@ -5,12 +5,15 @@ import { configTemplate } from "../config/template.ts";
 import { giveOrder, showStatus, type StatusOptions } from "./ask.ts";
 import { checkConfig } from "./config-check.ts";
 import { printRequest } from "./csr.ts";
+import { suppositions } from "../agent/foresee.ts";
 import { createKey, type CreateKeyOptions } from "./create-key.ts";
 import { deriveKey, type DeriveKeyOptions } from "./derive-key.ts";
 import type { DeviceParts } from "./device-parts.ts";
 import { exitCode } from "./exit-code.ts";
+import { explainJournal, type ExplainOptions } from "./explain.ts";
 import { showIdentity, type IdentityOptions } from "./identity.ts";
 import type { CliIo } from "./io.ts";
+import { simulate, type SimulateOptions } from "./simulate.ts";
 
 export interface ProgramParts {
   readonly io: CliIo;
@@ -71,6 +74,7 @@ export function describeProgram(
     )
     .option("--json", "as JSON")
     .action(async (options: StatusOptions) => finish(await showStatus(options, io)));
+  describeMemory(program, { io, clock: device.clock }, finish);
   for (const [name, description] of orders) {
     program
       .command(name)
@@ -132,6 +136,32 @@ export function describeProgram(
     .action(async (options: DeriveKeyOptions) => finish(await deriveKey(options, io)));
 
   return program;
+}
+
+/** What the agent's memory in the state directory tells, with or without a running agent. */
+function describeMemory(
+  program: Command,
+  { io, clock }: { readonly io: CliIo; readonly clock: DeviceParts["clock"] },
+  finish: (code: number) => void,
+): void {
+  program
+    .command("explain")
+    .description("tell what the agent met and decided, from its journal; needs no running agent")
+    .option("--last <count>", "only so many entries, the newest")
+    .option("--json", "as JSON")
+    .action((options: ExplainOptions) => {
+      finish(explainJournal(configSources(defaultConfigFile, io.env).stateDirectory, options, io));
+    });
+  program
+    .command("simulate")
+    .description("say what the agent would do if something happened now; touches no network, changes nothing")
+    .requiredOption("--event <event>", `one of ${Object.keys(suppositions).join(", ")}`)
+    .option("--times <count>", "how often it happens in a row", "1")
+    .option("--config <file>", "configuration file", defaultConfigFile)
+    .option("--json", "as JSON")
+    .action(async ({ config, ...options }: ConfigOption & SimulateOptions) =>
+      finish(await simulate(configSources(config, io.env), options, clock, io)),
+    );
 }
 
 const orders = [

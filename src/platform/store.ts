@@ -75,6 +75,31 @@ export function openStore<T>(
   };
 }
 
+/**
+ * What a store of another process holds, read without touching anything: damaged files and temporary ones are left to their owner.
+ * @returns undefined where there is nothing whole, or nothing that fits.
+ * @throws the system's error (`EACCES`, …).
+ */
+export function peekStore<T>(
+  directory: string,
+  name: string,
+  parse: (value: Json) => T | undefined,
+): T | undefined {
+  const [newest] = [`${name}.a`, `${name}.b`]
+    .flatMap((slot) => peekSlot(join(directory, `${slot}.json`)) ?? [])
+    .toSorted((one, other) => other.generation - one.generation);
+  return newest === undefined ? undefined : parse(newest.value);
+}
+
+function peekSlot(path: string): Slot | undefined {
+  try {
+    return parseSlot(JSON.parse(readFileSync(path, "utf8")));
+  } catch (error) {
+    if (error instanceof SyntaxError || systemCode(error) === "ENOENT") return undefined;
+    throw error;
+  }
+}
+
 /** `conf` writes a temporary file, syncs it and renames it; the mode keeps other users out. Loaded by the first write. */
 async function openFile(directory: string, slot: string): Promise<Conf> {
   const { default: Conf } = await import("conf");
