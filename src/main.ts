@@ -2,6 +2,7 @@
 import "./platform/no-buffer-pool.ts";
 import { hostname, uptime } from "node:os";
 import manifest from "../package.json" with { type: "json" };
+import { handlerFolders } from "./appliers/handler.ts";
 import { runDaemon } from "./agent/daemon.ts";
 import { Desk } from "./agent/desk.ts";
 import { Inputs } from "./agent/inputs.ts";
@@ -34,6 +35,9 @@ const startMs = 5_000;
 
 /** EX_TEMPFAIL of sysexits.h: ended in order, because somebody asked for a restart. */
 const restartExitCode = 75;
+
+/** A start takes a tenth of a second; staying costs memory. */
+const helperIdleMs = 30_000;
 
 async function runAgent(sources: ConfigSources): Promise<number> {
   const stop = new AbortController();
@@ -112,6 +116,23 @@ function deferControl(agent: ControlledAgent, feed: EventFeed): DeferredControl 
   });
 }
 
+/** `latebind apply-helper`, as latebind-apply.socket starts it. */
+async function runHelper(sources: ConfigSources): Promise<number> {
+  const log = createLog(lineOutput(1), "notice");
+  const { LISTEN_FDS, LISTEN_PID } = process.env;
+  if (process.getuid?.() !== 0 || LISTEN_FDS !== "1" || LISTEN_PID !== String(process.pid)) {
+    log.error("helper.not-started", { because: "it is for root, and for latebind-apply.socket to start" });
+    return 1;
+  }
+  const stop = new AbortController();
+  for (const name of ["SIGTERM", "SIGINT"] as const) process.on(name, () => stop.abort(new Error(name)));
+  const { runApplyHelper } = await import("./agent/apply-helper.ts");
+  // sd_listen_fds(3): what the service manager passes on begins at 3.
+  const socket = { fd: 3 };
+  await runApplyHelper({ sources, handlerFolders, log, socket, idleMs: helperIdleMs, stop: stop.signal });
+  return 0;
+}
+
 async function main(): Promise<void> {
   process.exitCode = await runCommandLine(process.argv.slice(2));
 }
@@ -135,6 +156,7 @@ async function runCommandLine(args: readonly string[]): Promise<number> {
     },
     version,
     run: runAgent,
+    applyHelper: runHelper,
     device: {
       hostName: hostname(),
       clock: systemClock,

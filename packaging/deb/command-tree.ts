@@ -25,7 +25,7 @@ interface CommandOption {
 export function commandTree(): CommandNode {
   const nobody = new Proxy({}, { get: () => silent });
   const io = { stdout: silent, stderr: silent, readStdin: async () => "", isStdinTerminal: false, env: {} };
-  const parts = { io, version: "", run: async () => 0, device: nobody };
+  const parts = { io, version: "", run: async () => 0, applyHelper: async () => 0, device: nobody };
   // oxlint-disable-next-line no-unsafe-type-assertion -- nothing is run, so nothing of the device is asked for
   return read(describeProgram(parts as unknown as ProgramParts, silent), []);
 }

@@ -212,9 +212,18 @@ function startTime(facts: HealthFacts): number {
   return startGraceMs + (facts.at === "waiting" ? facts.forMs : 0);
 }
 
+/** As latebind-apply.socket says. */
+const helperSocket = "/run/latebind-apply.sock";
+
+async function askHelper(question: string, timeoutMs: number, signal: AbortSignal): Promise<string> {
+  // Only a rule with privileges needs it.
+  const { ask } = await import("../platform/request-socket.ts");
+  return ask(helperSocket, question, timeoutMs, signal);
+}
+
 function createAppliers(config: Config, log: Log): Appliers {
   return {
-    properties: createRuleAppliers(config.apply, { handlerFolders }),
+    properties: createRuleAppliers(config.apply, { handlerFolders, askHelper }),
     components: new Map([
       [
         "latebind",

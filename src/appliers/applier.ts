@@ -62,7 +62,7 @@ export interface Applier<Value = unknown, S extends Step = Step> {
    */
   readonly confirmMs?: number;
   /** Keeps what is there now; touches nothing else. Called before `execute`, where `confirmMs` is set. */
-  keep?(circumstances: Circumstances): Promise<Kept>;
+  keep?(circumstances: Circumstances, signal: AbortSignal): Promise<Kept>;
   /**
    * Makes the device what it was when `kept` was kept. Called twice it ends in the same state. Trouble is an outcome;
    * @throws only when the signal is aborted.

@@ -2,12 +2,15 @@ import type { ApplyRule } from "../config/config.ts";
 import type { Applier } from "./applier.ts";
 import { createFileApplier } from "./file.ts";
 import { createHandlerApplier } from "./handler.ts";
+import { createPrivilegedApplier, type AskHelper } from "./privileged.ts";
 import { withSchema } from "./with-schema.ts";
 
 /** What rules need beside themselves. */
 export interface ApplierSurroundings {
   /** Where handlers are looked for, in this order. */
   readonly handlerFolders: readonly string[];
+  /** Where given, rules with `privileged` go that way. */
+  readonly askHelper?: AskHelper;
 }
 
 /** The appliers that the rules of the configuration ask for, each after those it names; else in the order of the rules. */
@@ -31,15 +34,20 @@ export function createRuleAppliers(
 }
 
 /** The applier that a rule of the configuration asks for. */
-function createApplier(rule: ApplyRule, around: ApplierSurroundings): Applier {
-  const bare = createBare(rule, around);
-  const applier: Applier = {
-    ...bare,
+export function createApplier(rule: ApplyRule, around: ApplierSurroundings): Applier {
+  const { property, schema, privileged, timeoutMs } = rule;
+  const plain = createBare(rule, around);
+  const judged = schema === undefined ? plain : withSchema(plain, property, schema);
+  const applier =
+    privileged && around.askHelper !== undefined
+      ? createPrivilegedApplier(judged, property, timeoutMs, around.askHelper)
+      : judged;
+  return {
+    ...applier,
     isMended: rule.mend,
     ...(rule.confirmMs !== undefined && { confirmMs: rule.confirmMs }),
     ...(rule.driftCheckMs !== undefined && { driftCheckMs: rule.driftCheckMs }),
   };
-  return rule.schema === undefined ? applier : withSchema(applier, rule.property, rule.schema);
 }
 
 function createBare(rule: ApplyRule, around: ApplierSurroundings): Applier {

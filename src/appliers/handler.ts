@@ -3,7 +3,7 @@ import type { HandlerRule } from "../config/config.ts";
 import { AgentError } from "../platform/failure.ts";
 import { canonicalJson, isJsonObject, type Json } from "../platform/json.ts";
 import { runCommand } from "../platform/run-command.ts";
-import { findProgramFault } from "../platform/trusted-program.ts";
+import { findProgramFault } from "../platform/trusted-file.ts";
 import type { Applier, Circumstances, Outcome, Step } from "./applier.ts";
 import { readHandlerAnswer } from "./handler-answer.ts";
 import type { Failed } from "./write-target.ts";

@@ -38,7 +38,7 @@ export interface Trial {
 export type Remembered = readonly RememberedProperty[];
 
 const texts = v.pipe(v.array(v.string()), v.readonly());
-const outcome = v.variant("status", [
+export const outcomeSchema: v.GenericSchema<unknown, Outcome> = v.variant("status", [
   v.object({ status: v.literal("unchanged") }),
   v.object({ status: v.literal("applied"), changed: texts }),
   v.object({ status: v.literal("rejected"), problems: texts }),
@@ -62,7 +62,7 @@ const rememberedProperty = v.object({
   property: v.string(),
   digest: v.string(),
   version: v.number(),
-  outcome,
+  outcome: outcomeSchema,
   inForce: v.exactOptional(valueInForce),
   previous: v.exactOptional(valueInForce),
   isFinal: v.exactOptional(v.boolean()),

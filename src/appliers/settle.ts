@@ -50,6 +50,20 @@ export async function settle(
   signal: AbortSignal,
   begin: (unfinished: RememberedProperty) => Promise<void>,
 ): Promise<Attempt | undefined> {
+  try {
+    return await bring(wish, known, signal, begin);
+  } catch (error) {
+    if (signal.aborted) return undefined;
+    throw error;
+  }
+}
+
+async function bring(
+  wish: Wish,
+  known: RememberedProperty | undefined,
+  signal: AbortSignal,
+  begin: (unfinished: RememberedProperty) => Promise<void>,
+): Promise<Attempt> {
   const { applier, value, isChecked, isForced } = wish;
   const digest = digestOf(applier, value);
   const before = inForceUnder(applier, known);
@@ -89,7 +103,7 @@ async function tryValue(
   stood: Standing,
   signal: AbortSignal,
   begin: (unfinished: RememberedProperty) => Promise<void>,
-): Promise<Attempt | undefined> {
+): Promise<Attempt> {
   const { applier, value, version } = wish;
   const { before, previous } = stood;
   const circumstances = { version, ...(previous !== undefined && { previous: previous.value }) };
@@ -98,14 +112,13 @@ async function tryValue(
     if (!applier.isDurable && before !== undefined) await setAgain(applier, before, circumstances, signal);
     return answer(wish, { ...untouched(stood), outcome: parsed }, true);
   }
-  const started = await startTrial(applier, stood, circumstances);
+  const started = await startTrial(applier, stood, circumstances, signal);
   if (started?.status === "failed") return answer(wish, { ...untouched(stood), outcome: started }, true);
   const trial = started?.trial;
   // Without a value in force it is tried again at the next start anyway.
   if (applier.isDurable && (before !== undefined || trial !== undefined))
     await begin(answer(wish, { ...halfWay(stood, trial), outcome: interrupted }, true).remembered);
-  const done = await executeUnlessAborted(applier, parsed.value, circumstances, signal);
-  if (done === undefined) return undefined;
+  const done = await applier.execute(applier.plan(parsed.value, circumstances), signal);
   const outcome = await undoHalf(applier, done, trial, circumstances, signal);
   return answer(wish, after(outcome, wish, stood, trial), true);
 }
@@ -127,12 +140,13 @@ async function startTrial(
   applier: Applier,
   { previous, onTrial }: Standing,
   circumstances: Circumstances,
+  signal: AbortSignal,
 ): Promise<
   { readonly status: "started"; readonly trial: Trial } | Extract<Outcome, { status: "failed" }> | undefined
 > {
   if (applier.confirmMs === undefined || applier.keep === undefined) return undefined;
   if (onTrial !== undefined) return { status: "started", trial: onTrial };
-  const answer = await applier.keep(circumstances);
+  const answer = await applier.keep(circumstances, signal);
   if (answer.status === "failed") return answer;
   const { kept } = answer;
   const trial = { rule: ruleOf(applier), kept, starts: 0, ...(previous !== undefined && { previous }) };
@@ -175,7 +189,7 @@ async function setAgain(
   signal: AbortSignal,
 ): Promise<void> {
   const parsed = await applier.parse(inForce.value);
-  if (parsed.status === "parsed") await executeUnlessAborted(applier, parsed.value, circumstances, signal);
+  if (parsed.status === "parsed") await applier.execute(applier.plan(parsed.value, circumstances), signal);
 }
 
 const interrupted: Outcome = {
@@ -183,20 +197,6 @@ const interrupted: Outcome = {
   code: "appliers/interrupted",
   message: "the agent was stopped while it applied this value",
 };
-
-async function executeUnlessAborted(
-  applier: Applier,
-  value: unknown,
-  circumstances: Circumstances,
-  signal: AbortSignal,
-): Promise<Outcome | undefined> {
-  try {
-    return await applier.execute(applier.plan(value, circumstances), signal);
-  } catch (error) {
-    if (signal.aborted) return undefined;
-    throw error;
-  }
-}
 
 /** @returns undefined where nobody can tell. */
 async function findDrift(

@@ -21,6 +21,8 @@ export interface ProgramParts {
   readonly version: string;
   /** `latebind run`: serves until it is told to stop; the exit code comes out. */
   readonly run: (sources: ConfigSources) => Promise<number>;
+  /** `latebind apply-helper`: serves until nobody asks any more; the exit code comes out. */
+  readonly applyHelper: (sources: ConfigSources) => Promise<number>;
   readonly device: DeviceParts;
 }
 
@@ -46,7 +48,7 @@ export async function runProgram(args: readonly string[], parts: ProgramParts): 
 
 /** Every command with its options and help, as the manual and the completions of the shells are made from. */
 export function describeProgram(
-  { io, version, run, device }: ProgramParts,
+  { io, version, run, applyHelper, device }: ProgramParts,
   finish: (code: number) => void,
 ): Command {
   const program = new Command("latebind")
@@ -81,6 +83,12 @@ export function describeProgram(
       .description(description)
       .action(async () => finish(await giveOrder(name, io)));
   }
+
+  program
+    .command("apply-helper")
+    .description("do as root what the agent may not, as latebind-apply.socket starts it; not for people")
+    .option("--config <file>", "configuration file; it must be root's alone", defaultConfigFile)
+    .action(async ({ config }: ConfigOption) => finish(await applyHelper(configSources(config, io.env))));
 
   const config = program
     .command("config")

@@ -90,6 +90,10 @@ export const applyRule = documented(
       alternative: '"/usr/share/my-app/network.schema.json"',
       explain: explain.explainPath,
     }),
+    privileged: documented(v.exactOptional(v.boolean(), false), {
+      help: "Whether root does it: the agent asks latebind-apply.socket, whose helper reads this configuration itself and trusts it only where it, the templates, the schemas and the folder of the file are root's alone.",
+      expected: "true or false",
+    }),
     confirm: documented(v.exactOptional(duration("10s", "1h")), {
       help: "For a change that may cost the device its connection: unless the hub is reached again within this time, what was there before is put back, and the value is not tried again.",
       expected: "a duration from 10s to 1h",

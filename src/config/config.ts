@@ -105,6 +105,8 @@ interface SharedRule {
   readonly property: string;
   /** Of the command or the handler. */
   readonly timeoutMs: number;
+  /** Done by the helper that runs as root. */
+  readonly privileged: boolean;
   /** Within this time after a change the hub has to be reached, or the change is undone. */
   readonly confirmMs?: number;
   /** Properties that come before this one; no circles. */

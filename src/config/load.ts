@@ -136,13 +136,26 @@ function toApplyRule(
   { timeout, ...rule }: ValidConfig["apply"][number],
   files: ReadonlyMap<string, LocalFile>,
 ): ApplyRule {
-  const { property, file, handler, format, template, schema, confirm, drift_check, after, mend, ...more } =
-    rule;
+  const {
+    property,
+    file,
+    handler,
+    format,
+    template,
+    schema,
+    confirm,
+    drift_check,
+    after,
+    mend,
+    privileged,
+    ...more
+  } = rule;
   const judge = schema === undefined ? undefined : files.get(schema);
   const shared = {
     property,
     after,
     mend,
+    privileged,
     timeoutMs: timeout,
     ...(judge !== undefined && { schema: judge }),
     ...(confirm !== undefined && { confirmMs: confirm }),

@@ -6,7 +6,7 @@ import { createFileApplier } from "../../src/appliers/file.ts";
 import type { FileRule } from "../../src/config/config.ts";
 import { describeApplierContract } from "../contract/applier.ts";
 
-const shared = { after: [], mend: false, timeoutMs: 10_000 };
+const shared = { after: [], mend: false, privileged: false, timeoutMs: 10_000 };
 
 let folder: string;
 

@@ -37,6 +37,7 @@ function rule(more: Partial<FileRule> = {}): FileRule {
     timeoutMs: 10_000,
     after: [],
     mend: false,
+    privileged: false,
     ...more,
   };
 }

@@ -61,6 +61,7 @@ function layDown(language: string, folder: TemporaryFolder): Applier {
     timeoutMs: 10_000,
     after: [],
     mend: false,
+    privileged: false,
   } as const;
   return createHandlerApplier(rule, [folder.join("handlers")]);
 }

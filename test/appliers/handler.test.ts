@@ -38,7 +38,7 @@ function write(script: string, name = "etc/network", mode = 0o755): string {
 }
 
 function ruleOf(handler: string, timeoutMs = 1_000): HandlerRule {
-  return { property: "net", kind: "handler", handler, timeoutMs, after: [], mend: false };
+  return { property: "net", kind: "handler", handler, timeoutMs, after: [], mend: false, privileged: false };
 }
 
 function create(timeoutMs = 10_000): Applier {

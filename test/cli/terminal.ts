@@ -40,6 +40,7 @@ export async function terminal(args: readonly string[], situation: Situation = {
       env,
     },
     device: { hostName: "host-7", clock: systemClock, tokens, memoryDirectory: "/dev/shm" },
+    applyHelper: async () => 0,
     run: async (sources) => {
       screen.ran.push(sources);
       return runCode;
