@@ -2,6 +2,7 @@ import { AgentError } from "../platform/failure.ts";
 import { parseJson } from "../platform/json.ts";
 import { parseRetryAfter } from "../platform/retry-after.ts";
 import { excerpt, member, text } from "./body.ts";
+import { garbledWords } from "./garbled.ts";
 
 /** What came back for one request. `status` is HTTP-like; `retryAfterMs` is the service's own wish. */
 export interface Reply {
@@ -109,16 +110,16 @@ export function readResponseTopic(
 export function readReply(reply: Reply): Answer {
   const body = parseJson(reply.body);
   if (reply.status >= 300) return readRefusal(reply, body);
-  if (body === undefined) throw malformed("a body that is no JSON");
+  if (body === undefined) throw malformed("a body that is no JSON", reply);
   const operationId = text(body, "operationId");
   const state = member(body, "registrationState");
   const status = text(state, "status") ?? text(body, "status");
   switch (status) {
     case "assigned":
-      return readAssigned(state);
+      return readAssigned(state, reply);
     case "assigning":
     case "unassigned":
-      if (operationId === undefined) throw malformed("an unfinished answer without operationId");
+      if (operationId === undefined) throw malformed("an unfinished answer without operationId", reply);
       return { status: "assigning", operationId, pollAfterMs: reply.retryAfterMs ?? defaultPollMs };
     case "disabled":
       throw new AgentError(
@@ -134,9 +135,9 @@ export function readReply(reply: Reply): Answer {
           "Check the linked hubs and the allocation policy of the enrollment",
       );
     case undefined:
-      throw malformed("an answer without a status");
+      throw malformed("an answer without a status", reply);
     default:
-      throw malformed(`status "${excerpt(status)}"`);
+      throw malformed(`status "${excerpt(status)}"`, reply);
   }
 }
 
@@ -150,18 +151,18 @@ export function readChallenge(reply: Reply): string {
   const challenge = text(body, "authenticationKey");
   if (challenge !== undefined && reply.status === 401) return challenge;
   if (reply.status >= 300) readRefusal(reply, body);
-  throw malformed("no challenge for the TPM");
+  throw malformed("no challenge for the TPM", reply);
 }
 
-function readAssigned(state: unknown): Assigned {
+function readAssigned(state: unknown, reply: Reply): Assigned {
   const hub = text(state, "assignedHub");
   const deviceId = text(state, "deviceId");
   if (hub === undefined || !isHostName(hub)) {
-    throw malformed("an assignment without a legal hub name");
+    throw malformed("an assignment without a legal hub name", reply);
   }
   // What a hub allows is its own affair, but a slash, a blank or a control character would change the meaning of the user name.
   if (deviceId === undefined || !/^[!-.0-~]{1,128}$/.test(deviceId)) {
-    throw malformed("an assignment without a legal device ID");
+    throw malformed("an assignment without a legal device ID", reply);
   }
   const substatus = text(state, "substatus");
   const payload = member(state, "payload");
@@ -222,10 +223,10 @@ function code(body: unknown): string {
   return typeof value === "number" || typeof value === "string" ? excerpt(String(value)) : "no code";
 }
 
-function malformed(what: string): AgentError {
+function malformed(what: string, { body }: Reply): AgentError {
   return new AgentError(
     "provisioning/malformed-answer",
     "retry",
-    `DPS sent ${what}, which the protocol does not allow`,
+    `DPS sent ${what}, which the protocol does not allow. ${garbledWords(body)}`,
   );
 }
