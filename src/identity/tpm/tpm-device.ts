@@ -17,6 +17,8 @@ export class TpmDevice {
   readonly #tpm: Tpm;
   /** Read once: they change only when the TPM is exchanged or cleared, and then no key of before can be loaded any more. */
   #primaryKeys: PrimaryKeys | undefined;
+  /** A token is made to see that the TPM can sign, and right after it again to be shown: that is one signature. */
+  #latest: { readonly of: string; readonly hmac: Uint8Array } | undefined;
 
   constructor(tpm: Tpm) {
     this.#tpm = tpm;
@@ -55,8 +57,13 @@ export class TpmDevice {
   #keyOf(wrapped: WrappedKey): Key {
     return {
       hmac: async (data, signal) => {
+        const of = `${wrapped.private} ${Buffer.from(data).toString("base64")}`;
+        if (this.#latest?.of === of) return this.#latest.hmac;
         const hmac = await this.#tpm.use(async (commands) => this.#sign(commands, wrapped, data), signal);
-        if (hmac !== undefined) return hmac;
+        if (hmac !== undefined) {
+          this.#latest = { of, hmac };
+          return hmac;
+        }
         await this.#lookAnew(signal);
         throw hubKeyLost();
       },
