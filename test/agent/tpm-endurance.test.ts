@@ -18,9 +18,6 @@ afterEach(async () => {
   await soft[Symbol.asyncDispose]();
 });
 
-/** Two generations of each thing that is kept. */
-const stateFiles = ["assignment", "device", "line"].flatMap((name) => [`${name}.a.json`, `${name}.b.json`]);
-
 /** Clocks that agree with each other and run a thousand times as fast: what is asked for in a row the agent spreads over time. */
 function racingClock(): Clock {
   const [wallMs, startedMs] = [systemClock.now(), systemClock.monotonic()];
@@ -32,23 +29,27 @@ function racingClock(): Clock {
   };
 }
 
-test("a hundred registrations in a row leave no handle, session or file behind", async () => {
+/** `.ci/run` sets it to 100, which takes a minute. */
+const times = Number(process.env["LATEBIND_REGISTRATIONS"] ?? 25);
+
+test(`${times} registrations in a row leave no handle, session or file behind`, async () => {
   await enrollTpm(cloud, soft);
   await using gateway = new Gateway(cloud, { tpm: soft, clock: racingClock() });
   await gateway.start();
   await gateway.connected();
-  const files = readdirSync(gateway.stateDirectory);
-  for (let times = 2; times <= 101; times += 1) {
+  let files: readonly string[] = [];
+  for (let done = 2; done <= times + 1; done += 1) {
     gateway.health.length = 0;
     gateway.inputs.tell({ kind: "reprovision", because: "the test" });
-    await gateway.until(() => registrations(gateway) === times, `registration ${times}`, 30_000);
+    await gateway.until(() => registrations(gateway) === done, `registration ${done}`, 30_000);
     await gateway.connected();
+    // By then each thing that is kept has its two generations.
+    if (done === 5) files = readdirSync(gateway.stateDirectory);
   }
   await gateway.stop();
   for (const kind of ["transient", "loaded-session", "saved-session"])
     expect(await soft.handles(kind)).toEqual([]);
   expect(await soft.handles("persistent")).toEqual(["0x81000001", "0x81010001"]);
   expect(soft.leftovers()).toEqual([]);
-  expect([...new Set([...files, ...readdirSync(gateway.stateDirectory)])].toSorted()).toEqual(stateFiles);
-  // Some 40 s on two processors that have nothing else to do.
+  expect(readdirSync(gateway.stateDirectory)).toEqual(files);
 }, 400_000);
