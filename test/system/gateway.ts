@@ -9,6 +9,8 @@ import type { Release } from "./system-root.ts";
 
 /** What an operator writes in place of the README's. */
 const idScope = "0ne00XXXXXX";
+/** Of the README, for a gateway with its key in a file. */
+const firstSteps = /^(echo 'id_scope|install |latebind config check|systemctl start)/;
 const registrationId = "gw-0042";
 
 /** A machine with its cloud at the other end of the cable: what latebind runs on, before it is installed. */
@@ -62,11 +64,12 @@ export class Gateway implements AsyncDisposable {
     await this.machine.write("/root/device.key", `${this.key}\n`, 0o600);
   }
 
-  /** The commands of the README, in order; the packages and the key lie in /root. */
+  /** Commands of the README's part about gateways, in order; the packages and the key lie in /root. */
   async followReadme(line: RegExp): Promise<string> {
     const readme = await readFile(join(import.meta.dirname, "../../README.md"), "utf8");
-    const [, block = ""] = /## On a gateway[\s\S]*?```sh\n([\s\S]*?)```/.exec(readme) ?? [];
-    const commands = block.split("\n").filter((command) => line.test(command));
+    const [, part = ""] = /^## On a gateway$([\s\S]*?)^## /m.exec(readme) ?? [];
+    const blocks = [...part.matchAll(/```sh\n([\s\S]*?)```/g)].flatMap(([, block = ""]) => block.split("\n"));
+    const commands = blocks.filter((command) => line.test(command));
     if (commands.length === 0) throw new Error(`the README has no command like ${String(line)}`);
     return this.machine.run(`cd /root; set -e\n${commands.join("\n")}`);
   }
@@ -80,7 +83,7 @@ export class Gateway implements AsyncDisposable {
   async commission(packages: Packages): Promise<void> {
     await this.install(packages);
     await this.pointAtCloud();
-    await this.connected(async () => this.followReadme(/^(echo|install|latebind|systemctl) /));
+    await this.connected(async () => this.followReadme(firstSteps));
   }
 
   /** Waits for the next time that a hub accepts the device. @param cause runs first. @returns what the cloud saw. */

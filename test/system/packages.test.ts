@@ -182,7 +182,7 @@ describe.each(["bookworm", "trixie"] as const)(
       await using gateway = await Gateway.on(machine);
       expect(await gateway.property("Result")).toBe("exec-condition");
       await gateway.pointAtCloud();
-      await gateway.followReadme(/^(echo|install) /);
+      await gateway.followReadme(/^(echo 'id_scope|install )/);
       await gateway.connected(async () => machine.reboot(), 60_000);
     });
   },

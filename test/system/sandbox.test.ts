@@ -26,6 +26,18 @@ async function directives(unit: string): Promise<readonly (readonly [string, str
   );
 }
 
+/** Tries every folder there is. What runs from one is told as executable. */
+const lookForHoles = `
+for mount in $(awk '{ print $5 }' /proc/self/mountinfo); do find "$mount" -xdev -type d 2>/dev/null; done | sort -u > /tmp/folders
+while read -r folder; do
+  case "$folder" in /proc*|/tmp/*) continue ;; esac
+  probe="$folder/latebind-probe"
+  cp /usr/bin/true "$probe" 2>/dev/null || continue
+  if "$probe" 2>/dev/null; then echo "writable and executable $folder"; else echo "writable $folder"; fi
+  rm -f "$probe"
+done < /tmp/folders
+`;
+
 /** What systemd 252 does not know yet and passes over, as the unit's comment says. */
 const newer = /Unknown key (name )?'(RestartSteps|RestartMaxDelaySec)' in section \S+, ignoring/;
 
@@ -95,6 +107,28 @@ describe.each(["bookworm", "trixie"] as const)("the sandbox on Debian %s", (rele
           succeeds: false,
         });
       }
+    },
+  );
+
+  it.each([
+    [
+      "latebind.service",
+      ["/dev/shm", "/run/latebind", "/tmp", "/var/cache/latebind", "/var/lib/latebind", "/var/tmp"],
+    ],
+    ["latebind-apply.service", ["/dev/shm", "/tmp", "/var/lib/latebind-apply", "/var/tmp"]],
+  ])(
+    "all of it together, %s may write to its own folders only, and run nothing from there",
+    async (unit, own) => {
+      await gateway.machine.write("/opt/probe.sh", lookForHoles);
+      const drop =
+        "s/^ExecStart=.*/ExecStart=bash \\/opt\\/probe.sh/; s/^Type=.*/Type=oneshot/; /^(ExecC|ExecR|Rest|Watch|Requires)/d";
+      await run(`sed -E '${drop}' /usr/lib/systemd/system/${unit} > /run/systemd/system/probe.service
+      systemctl daemon-reload; systemctl start probe`);
+      const found = (await run("journalctl -u probe -o cat _COMM=bash; rm /run/systemd/system/probe.service"))
+        .split("\n")
+        .filter((line) => line.startsWith("writable"));
+      await run("journalctl --rotate; journalctl --vacuum-time=1s 2>&1");
+      expect(found.toSorted()).toEqual(own.map((path) => `writable ${path}`));
     },
   );
 });
