@@ -112,6 +112,15 @@ id -un > /var/lib/latebind/handler-user
     await run("rm /etc/latebind/config.d/token.toml /etc/systemd/system/latebind.service.d/token.conf");
   });
 
+  it("a member of the group latebind asks the running agent, and nobody else", async () => {
+    await run("useradd --groups latebind member; useradd stranger");
+    expect(await run("stat -c '%a %U:%G' /run/latebind/control.sock")).toBe("660 latebind:latebind");
+    expect(await run("runuser -u member -- latebind status")).toContain("connected to");
+    const refused = await gateway.machine.try("runuser -u stranger -- latebind status");
+    expect(refused.exitCode).not.toBe(0);
+    expect(refused.stderr).toContain("group");
+  });
+
   it("a TPM is the identity by the README's commands, and purging the packages leaves it as it was", async () => {
     await gateway.machine.write(
       "/etc/latebind/config.d/tpm.toml",
@@ -121,6 +130,7 @@ id -un > /var/lib/latebind/handler-user
       --server type=unixio,path=/run/tpm/socket,mode=0666 --ctrl type=unixio,path=/run/tpm/socket.ctrl --flags not-need-init,startup-clear`);
     const handles = "TPM2TOOLS_TCTI=swtpm:path=/run/tpm/socket tpm2_getcap handles-persistent";
     await gateway.machine.until(`${handles} && echo up`, (answer) => answer.endsWith("up"));
+    await run("chmod 0666 /run/tpm/socket.ctrl");
     await gateway.followReadme(/^printf .*tpm2:/);
     const identity = v.parse(identitySchema, JSON.parse(await run("latebind identity --json")));
     gateway.cloud.levers.enrollments.put({
