@@ -9,6 +9,7 @@ import { suppositions } from "../agent/foresee.ts";
 import { createKey, type CreateKeyOptions } from "./create-key.ts";
 import { deriveKey, type DeriveKeyOptions } from "./derive-key.ts";
 import type { DeviceParts } from "./device-parts.ts";
+import { dryRun } from "./dry-run.ts";
 import { exitCode } from "./exit-code.ts";
 import { explainJournal, type ExplainOptions } from "./explain.ts";
 import { showIdentity, type IdentityOptions } from "./identity.ts";
@@ -83,6 +84,18 @@ export function describeProgram(
       .description(description)
       .action(async () => finish(await giveOrder(name, io)));
   }
+
+  program
+    .command("apply")
+    .description(
+      "have the running agent check and apply the desired properties again; or tell what it would do",
+    )
+    .option("--dry-run <file>", "print what would be done for the device twin in this file, and do nothing")
+    .option("--config <file>", "configuration file, for --dry-run", defaultConfigFile)
+    .action(async ({ dryRun: file, config }: ConfigOption & { readonly dryRun?: string }) => {
+      if (file === undefined) finish(await giveOrder("apply", io));
+      else finish(await dryRun(file, configSources(config, io.env), io));
+    });
 
   program
     .command("apply-helper")
@@ -173,7 +186,6 @@ function describeMemory(
 }
 
 const orders = [
-  ["apply", "have the running agent check and apply the desired properties again"],
   ["reprovision", "have the running agent ask DPS now; the present hub stays the fallback"],
   ["restart", "have the running agent end in order and be started anew"],
 ] as const;
