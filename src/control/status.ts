@@ -17,6 +17,7 @@ export function statusOf({ version, desk }: ControlledAgent): JsonObject {
     desiredVersion: desk.twin?.desired.version,
     failed: facts.at === "connected" ? facts.failed : undefined,
     certificateExpires: moment("certificateExpiresAtMs" in facts ? facts.certificateExpiresAtMs : undefined),
+    tpmSignsInMs: facts.at === "connected" ? facts.tpmSignsInMs : undefined,
     error: facts.at === "waiting" ? { code: facts.error.code, message: facts.error.message } : undefined,
     nextAt: moment(facts.at === "waiting" ? facts.untilMs : undefined),
     warnings: facts.at === "connected" ? (facts.warnings ?? []) : undefined,

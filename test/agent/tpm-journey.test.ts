@@ -2,6 +2,7 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import { openStore } from "../../src/platform/store.ts";
 import { parseAssignments } from "../../src/provisioning/stored-assignments.ts";
 import { startCloud, type Cloud } from "../cloud/cloud.ts";
+import genuine from "../cloud/tpm-genuine.json" with { type: "json" };
 import { SoftTpm } from "../identity/soft-tpm.ts";
 import { TpmTap } from "../identity/tpm-tap.ts";
 import { ManualClock } from "../manual-clock.ts";
@@ -120,6 +121,34 @@ test("a TPM that is cleared under a running device is noticed at the next token,
   await gateway.until(() => gateway.failures().includes("identity/changed"), "the loss is noticed");
   await gateway.connected();
   expect(registrations(gateway)).toBe(2);
+});
+
+test.each([
+  { code: "provisioning/enrollment-not-found", refuse: (id: string) => cloud.levers.enrollments.delete(id) },
+  {
+    code: "provisioning/unauthorized",
+    refuse: (registrationId: string) => {
+      const attestation = { type: "tpm", endorsementKey: genuine.endorsementKey } as const;
+      cloud.levers.enrollments.put({ registrationId, attestation });
+    },
+  },
+])("a device that DPS refuses with $code stays with the hub that it has, and with its key", async (row) => {
+  const registrationId = await enrollTpm(cloud, soft);
+  await using gateway = gatewayWithTpm();
+  await gateway.start();
+  await gateway.connected();
+  row.refuse(registrationId);
+  gateway.health.length = 0;
+  gateway.inputs.tell({ kind: "reprovision", because: "the test" });
+  await gateway.until(() => gateway.failures().includes(row.code), "DPS refuses");
+  await gateway.connected();
+  expect(gateway.lastHealth).toContain(cloud.hub("test").host);
+
+  await gateway.stop();
+  gateway.health.length = 0;
+  await gateway.start();
+  await gateway.connected();
+  expect(registrations(gateway)).toBe(1);
 });
 
 test("an exchanged TPM is an operator's matter and says so; once it is enrolled the device goes on", async () => {
