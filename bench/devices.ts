@@ -39,6 +39,7 @@ export const acknowledged: Readonly<Record<Player, string>> = {
 export class Workshop implements AsyncDisposable {
   readonly #cloud: BenchCloud;
   readonly #folder: string;
+  readonly #onDisk: string[] = [];
 
   private constructor(cloud: BenchCloud, folder: string) {
     this.#cloud = cloud;
@@ -71,14 +72,29 @@ export class Workshop implements AsyncDisposable {
     await Promise.race([appearsIn(this.cacheDirectory, "code-"), agent.said("never said")]);
   }
 
+  /** A device whose files are in memory. */
   async make(deviceId: string): Promise<BenchDevice> {
+    return this.#makeIn(this.#folder, deviceId);
+  }
+
+  /** One whose files are where programs have theirs. */
+  async makeOnDisk(deviceId: string): Promise<BenchDevice> {
+    const folder = await mkdtemp(join(tmpdir(), "latebind-bench-"));
+    this.#onDisk.push(folder);
+    await mkdir(join(folder, "sites"));
+    return this.#makeIn(folder, deviceId);
+  }
+
+  async #makeIn(place: string, deviceId: string): Promise<BenchDevice> {
     const key = await this.#cloud.enroll(deviceId);
-    const folder = join(this.#folder, deviceId);
+    const folder = join(place, deviceId);
     const stateDirectory = join(folder, "state");
+    const runtimeDirectory = join(folder, "run");
     await mkdir(stateDirectory, { recursive: true });
+    await mkdir(runtimeDirectory);
     await writeFile(join(folder, "device.key"), key, { mode: 0o600 });
     for (const level of ["notice", "info"]) {
-      await writeFile(join(folder, `${level}.toml`), this.#configuration(deviceId, level));
+      await writeFile(join(folder, `${level}.toml`), this.#configuration(place, deviceId, level));
     }
     const agent = join(import.meta.dirname, "..", "dist", "quick-start.cjs");
     const environment = this.#environment(deviceId, key);
@@ -89,6 +105,7 @@ export class Workshop implements AsyncDisposable {
         player === "agent"
           ? new Contestant([agent, "run", "--config", join(folder, `${level}.toml`)], {
               STATE_DIRECTORY: stateDirectory,
+              RUNTIME_DIRECTORY: runtimeDirectory,
               CACHE_DIRECTORY: this.cacheDirectory,
             })
           : new Contestant([join(this.#folder, `${player}.cjs`)], environment),
@@ -98,10 +115,10 @@ export class Workshop implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await rm(this.#folder, { recursive: true });
+    for (const folder of [this.#folder, ...this.#onDisk]) await rm(folder, { recursive: true });
   }
 
-  #configuration(deviceId: string, level: string): string {
+  #configuration(place: string, deviceId: string, level: string): string {
     return `id_scope = "${this.#cloud.idScope}"
 registration_id = "${deviceId}"
 [provisioning]
@@ -112,7 +129,7 @@ trust_bundle = "${join(this.#folder, "ca.pem")}"
 level = "${level}"
 [[apply]]
 property = "site"
-file = "${join(this.#folder, "sites", `${deviceId}.json`)}"
+file = "${join(place, "sites", `${deviceId}.json`)}"
 format = "json"
 `;
   }

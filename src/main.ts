@@ -59,11 +59,15 @@ async function runAgent(sources: ConfigSources): Promise<number> {
   using watchdog = startWatchdog(serviceManager, systemClock, log);
   using tokens = new Pkcs11Tokens();
   const inputs = new Inputs(systemClock);
-  const desk = new Desk(systemClock, Math.random, log);
+  const desk = new Desk(version, systemClock, Math.random, log);
   const agent: ControlledAgent = {
     version,
     desk,
     log,
+    explain: async (last) => {
+      const { readJournal } = await import("./agent/journal.ts");
+      return readJournal(sources.stateDirectory).slice(-last);
+    },
     tell: (event) => inputs.tell(event),
     restart: (because) => {
       log.notice("agent.restarting", { because });
@@ -103,6 +107,7 @@ async function runAgent(sources: ConfigSources): Promise<number> {
       }),
   });
   await control?.[Symbol.asyncDispose]();
+  desk.heartbeat[Symbol.dispose]();
   return code === 0 ? stoppedExitCode : code;
 }
 

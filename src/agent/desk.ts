@@ -6,6 +6,7 @@ import type { Clock } from "../platform/time.ts";
 import type { Desired } from "../twin/desired.ts";
 import { Counters } from "./counters.ts";
 import type { HealthFacts } from "./health.ts";
+import { Heartbeat } from "./heartbeat.ts";
 import { Outbox } from "./outbox.ts";
 import { Programs } from "./programs.ts";
 import { Reporter } from "./reporter.ts";
@@ -25,6 +26,7 @@ export class Desk {
   readonly outbox: Outbox = new Outbox();
   readonly programs: Programs = new Programs();
   readonly counters: Counters = new Counters();
+  readonly heartbeat: Heartbeat;
   /** When this process began. Wall clock. */
   readonly startedAtMs: number;
   readonly #clock: Clock;
@@ -35,10 +37,19 @@ export class Desk {
   #twin: KnownTwin | undefined;
   #limits: readonly string[] = [];
 
-  constructor(clock: Clock, random: Random, log: Log) {
+  constructor(version: string, clock: Clock, random: Random, log: Log) {
     this.#clock = clock;
     this.startedAtMs = clock.now();
     this.reporter = new Reporter(clock, random, log);
+    this.heartbeat = new Heartbeat(
+      clock,
+      (message) => this.outbox.put(message),
+      () => ({
+        version,
+        startedAt: new Date(this.startedAtMs).toISOString(),
+        desiredVersion: this.#twin?.desired.version,
+      }),
+    );
   }
 
   get health(): HealthFacts {
@@ -93,8 +104,7 @@ export class Desk {
   /** Read once: neither changes while the process lives. */
   async machine(): Promise<Machine> {
     // Not needed before the first report.
-    const { readMachine } = await import("../platform/machine.ts");
-    this.#machine ??= await readMachine();
+    this.#machine ??= await (await import("../platform/machine.ts")).readMachine();
     return this.#machine;
   }
 }

@@ -67,7 +67,7 @@ export class Device {
   async #apply(desired: Desired, signal: AbortSignal, options: ApplyOptions): Promise<Reconciled> {
     const { appliers, log } = this.#parts;
     // Known before anything is touched, so that a power cut in the middle is finished at the next start, offline too.
-    if (!isDeepStrictEqual(desired.properties, this.#state.desired.properties)) {
+    if (!isDeepStrictEqual(durable(desired), durable(this.#state.desired))) {
       await this.#keep({ desired, remembered: this.#state.remembered });
     }
     const reconciled = await reconcile(
@@ -192,6 +192,11 @@ export class Device {
         break;
     }
   }
+}
+
+/** Settings of the agent itself live in the process: a power cut leaves nothing of them half done. */
+function durable({ properties }: Desired): Desired["properties"] {
+  return Object.fromEntries(Object.entries(properties).filter(([name]) => name !== "latebind"));
 }
 
 /** Reads what the store kept; undefined where it does not fit: then everything is applied once more. */

@@ -157,8 +157,8 @@ async function tell(
     session,
     (known, isRefused) => {
       const programs = parts.desk.programs.wanted(known);
-      const ours = wantedReported(reconciled, facts);
-      const others = Object.entries(known).filter(([name]) => !Object.hasOwn(ours, name));
+      const ours = namesOf(reconciled);
+      const others = Object.entries(known).filter(([name]) => !ours.has(name));
       const othersBytes = measureSize({ ...Object.fromEntries(others), ...(programs && { programs }) });
       const wanted = wantedReported(reconciled, facts, { othersBytes, isRefused });
       return programs === undefined ? wanted : { ...wanted, programs };
@@ -166,6 +166,14 @@ async function tell(
     reported,
     signal,
   );
+}
+
+/** Of what the agent reports; everything else is somebody else's. */
+function namesOf({ results, absent }: Reconciled): ReadonlySet<string> {
+  return new Set([
+    "latebind",
+    ...[...results, ...absent].map(({ component, property }) => component ?? property),
+  ]);
 }
 
 async function factsOf({ phase, parts, standing }: Following): Promise<AgentFacts> {

@@ -35,6 +35,8 @@ import { health, type HealthFacts } from "./health.ts";
 import { heedNetwork } from "./heed-network.ts";
 import type { Inputs } from "./inputs.ts";
 import { lengthWords } from "./length-words.ts";
+import { createMessageHandler } from "./message-handler.ts";
+import type { Heartbeat } from "./heartbeat.ts";
 import { openJournal } from "./journal.ts";
 import { openIdentity } from "./open-identity.ts";
 import { suspectInterception } from "./suspect-interception.ts";
@@ -123,6 +125,7 @@ export function wire(config: Config, around: Surroundings): Parts {
   const tpm = new LazyTpm(config.tpm, around.tpm);
   log.setLevel(config.log.level);
   around.tokens.forgetRefusedPins();
+  around.desk.heartbeat.configure(config.telemetry.heartbeatMs);
   return {
     config,
     version: around.version,
@@ -143,16 +146,14 @@ export function wire(config: Config, around: Surroundings): Parts {
     journal: openJournal(stateDirectory, around.clock, log),
     writeState,
     through,
-    appliers: createAppliers(config, log),
+    appliers: createAppliers(config, log, around.desk.heartbeat),
     clock: around.clock,
     random: around.random,
     log,
     inputs: around.inputs,
     desk: around.desk,
     answerMethod: around.answerMethod,
-    onMessage: (message) => {
-      log.notice("message.received", { bytes: message.body.byteLength });
-    },
+    onMessage: createMessageHandler(config.messages, around.desk.counters, log),
     isClockSynchronised,
     knownTime: () => knownTime(stateDirectory),
     signingTime,
@@ -221,7 +222,7 @@ async function askHelper(question: string, timeoutMs: number, signal: AbortSigna
   return ask(helperSocket, question, timeoutMs, signal);
 }
 
-function createAppliers(config: Config, log: Log): Appliers {
+function createAppliers(config: Config, log: Log, heartbeat: Heartbeat): Appliers {
   return {
     properties: createRuleAppliers(config.apply, { handlerFolders, askHelper }),
     components: new Map([
@@ -230,6 +231,9 @@ function createAppliers(config: Config, log: Log): Appliers {
         createAgentSettings({
           setLogLevel: (level) => {
             log.setLevel(level ?? config.log.level);
+          },
+          setHeartbeat: (everyMs) => {
+            heartbeat.wish(everyMs);
           },
         }),
       ],

@@ -71,18 +71,13 @@ export const applyRule = documented(
         example: '"my-app:my-app"',
       },
     ),
-    command: documented(
-      v.exactOptional(
-        v.tupleWithRest([v.pipe(v.string(), v.check(isProgram))], v.pipe(v.string(), v.check(hasNoNul))),
-      ),
-      {
-        help: "Program to run after a change, and its arguments. No shell is involved: no variables, no pipes.",
-        expected: "a list of texts, the first one the absolute path of a program",
-        fix: "write the program's whole path and its arguments as a list",
-        example: '["/usr/bin/systemctl", "try-restart", "my-app.service"]',
-        explain: explain.explainCommand,
-      },
-    ),
+    command: documented(v.exactOptional(commandLine()), {
+      help: "Program to run after a change, and its arguments. No shell is involved: no variables, no pipes.",
+      expected: "a list of texts, the first one the absolute path of a program",
+      fix: "write the program's whole path and its arguments as a list",
+      example: '["/usr/bin/systemctl", "try-restart", "my-app.service"]',
+      explain: explain.explainCommand,
+    }),
     schema: documented(v.exactOptional(absolutePath()), {
       help: "A local file with a JSON Schema. A value that it does not allow is refused with its path, and the last good value stays.",
       expected: "the absolute path of a JSON file",
@@ -127,6 +122,11 @@ export const applyRule = documented(
   }),
   { help: "One desired property and what it becomes." },
 );
+
+/** A program by its absolute path, and its arguments. */
+export function commandLine() {
+  return v.tupleWithRest([v.pipe(v.string(), v.check(isProgram))], v.pipe(v.string(), v.check(hasNoNul)));
+}
 
 /** The rules of twin keys: at most 1 KB of UTF-8, no control characters, no dot, `$` or space. */
 function isPropertyName(name: string): boolean {

@@ -17,6 +17,7 @@ export function checkTargets(tree: Tree, ownDirectories: readonly string[]): rea
     ...textsAt(tree, paths, "file").flatMap(({ text, at }) => {
       const owner = ownDirectories.find((directory) => isWithin(text, directory));
       if (owner !== undefined) return [{ ...at, ...agentsOwn(text, owner) }];
+      if (isWithin(text, sharedMemory)) return [];
       const kernel = kernelDirectories.find((directory) => isWithin(text, directory));
       return kernel === undefined ? [] : [{ ...at, ...kernelsOwn(text, kernel) }];
     }),
@@ -25,6 +26,9 @@ export function checkTargets(tree: Tree, ownDirectories: readonly string[]): rea
 
 /** A file there is a switch of the kernel or a device: replacing it atomically is not what it takes. */
 const kernelDirectories = ["/proc", "/sys", "/dev"];
+
+/** Files like any other, in memory. */
+const sharedMemory = "/dev/shm";
 
 interface WrittenText {
   readonly text: string;

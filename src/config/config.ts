@@ -24,8 +24,21 @@ export interface Config {
   readonly tls: TlsConfig;
   readonly tpm: TpmConfig;
   readonly log: { readonly level: LogLevel };
+  readonly telemetry: TelemetryConfig;
+  readonly messages: MessagesConfig;
   /** In the order of the files; no two have the same property or the same file. */
   readonly apply: readonly ApplyRule[];
+}
+
+interface TelemetryConfig {
+  /** Absent: no heartbeat. */
+  readonly heartbeatMs?: number;
+}
+
+interface MessagesConfig {
+  /** The first element is an absolute path; no shell is involved. Absent: messages are counted only. */
+  readonly command?: readonly [string, ...string[]];
+  readonly timeoutMs: number;
 }
 
 /** Where the device's certificate is. */

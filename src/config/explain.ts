@@ -1,6 +1,6 @@
 import { posix } from "node:path";
 import { looksLikeCredential, quote } from "./describe-value.ts";
-import { parseDuration } from "./duration.ts";
+import { parseDuration } from "../platform/duration.ts";
 import type { Diagnosis } from "./key-doc.ts";
 
 /** What a person most likely meant: each function recognises the usual mistakes at one kind of value. */

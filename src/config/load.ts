@@ -105,7 +105,7 @@ function assemble(
   sources: ConfigSources,
   files: ReadonlyMap<string, LocalFile>,
 ): Config {
-  const { hub, tls, log, apply } = values;
+  const { hub, tls, log, telemetry, messages, apply } = values;
   return {
     idScope: values.id_scope,
     ...(values.registration_id !== undefined && { registrationId: values.registration_id }),
@@ -127,6 +127,11 @@ function assemble(
     tls: { trustBundle: tls.trust_bundle },
     tpm: tpmConfig(values.tpm, sources),
     log: { level: log.level },
+    telemetry: { ...(telemetry.heartbeat !== undefined && { heartbeatMs: telemetry.heartbeat }) },
+    messages: {
+      timeoutMs: messages.timeout,
+      ...(messages.command !== undefined && { command: messages.command }),
+    },
     apply: apply.map((rule) => toApplyRule(rule, files)),
   };
 }

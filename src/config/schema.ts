@@ -12,6 +12,7 @@ import {
 } from "./key-uri.ts";
 import { tpmTable } from "./tpm-schema.ts";
 import { applyRule } from "./apply-schema.ts";
+import { messagesTable, telemetryTable } from "./message-schema.ts";
 import { isRegistrationId } from "./registration-id.ts";
 import { fileUri, proxy } from "./proxy-schema.ts";
 import { absolutePath, duration, jsonValue, port } from "./value-schemas.ts";
@@ -201,6 +202,8 @@ export const configSchema = v.object({
   log: documented(v.exactOptional(log, {}), {
     help: "What to write to the journal.",
   }),
+  telemetry: telemetryTable,
+  messages: messagesTable,
   apply: documented(v.exactOptional(v.array(applyRule), []), {
     help: "One such table for each desired property of the twin that becomes a file on this device.",
     expected: "tables under [[apply]]",

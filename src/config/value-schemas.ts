@@ -1,6 +1,6 @@
 import * as v from "valibot";
 import type { Json } from "../platform/json.ts";
-import { parseDuration } from "./duration.ts";
+import { parseDuration } from "../platform/duration.ts";
 
 /** A duration text within bounds; milliseconds come out. */
 export function duration(shortest: string, longest: string) {

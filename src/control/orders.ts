@@ -1,4 +1,5 @@
 import * as v from "valibot";
+import { health } from "../agent/health.ts";
 import type { Json } from "../platform/json.ts";
 import type { ControlledAgent } from "./controlled-agent.ts";
 import { statusOf } from "./status.ts";
@@ -59,6 +60,19 @@ const restart: Order<unknown> = {
     }),
 };
 
+const explain: Order<{ readonly last?: number | undefined } | null> = {
+  payload: v.nullable(
+    v.strictObject({
+      last: v.exactOptional(v.pipe(v.number(), v.integer(), v.minValue(1), v.maxValue(100))),
+    }),
+  ),
+  expected: 'no payload, or {"last": 20} with a number from 1 to 100',
+  run: async (agent, payload) => ({
+    status: 200,
+    payload: { says: health(agent.desk.health), journal: await agent.explain(payload?.last ?? 20) },
+  }),
+};
+
 const orders = new Map<
   string,
   (agent: ControlledAgent, payload: unknown, by: string) => Promise<OrderResult>
@@ -68,6 +82,7 @@ const orders = new Map<
   ["reprovision", checked(reprovision)],
   ["apply", checked(apply)],
   ["restart", checked(restart)],
+  ["explain", checked(explain)],
 ]);
 
 /**

@@ -39,6 +39,7 @@ const order =
 /** Everything there is on the socket beside `/v1/events`. */
 export const routes: readonly Route[] = [
   { path: /^\/v1\/status$/, methods: { GET: order("status") } },
+  { path: /^\/v1\/explain$/, methods: { GET: explain } },
   { path: /^\/v1\/health$/, methods: { GET: tellHealth } },
   { path: /^\/v1\/twin$/, methods: { GET: tellTwin } },
   {
@@ -64,6 +65,11 @@ async function tellHealth(request: Request, agent: ControlledAgent): Promise<Rep
   const isHealthy = agent.desk.health.at === "connected";
   const says: Json = isJsonObject(payload) ? (ownMember(payload, "says") ?? "") : "";
   return { status: isHealthy ? 200 : 503, payload: { isHealthy, says } };
+}
+
+async function explain({ query }: Request, agent: ControlledAgent): Promise<Reply> {
+  const last = query.get("last");
+  return giveOrder("explain", last === null ? null : { last: Number(last) }, localProgram, agent);
 }
 
 function tellTwin(_request: Request, { desk }: ControlledAgent): Reply {

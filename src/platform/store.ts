@@ -47,6 +47,8 @@ export function openStore<T>(
       return content === undefined ? [] : [{ slot, ...content }];
     });
   const newest = () => readAll().toSorted((one, other) => other.generation - one.generation)[0];
+  // What this process has written last need not be read again: nobody else writes here.
+  let written: ReturnType<typeof newest>;
 
   return {
     read() {
@@ -55,7 +57,7 @@ export function openStore<T>(
     },
     async write(value) {
       const json = toJson(value);
-      const last = newest();
+      const last = written ?? newest();
       if (last !== undefined && canonicalJson(last.value) === canonicalJson(json)) return;
       const slot = slots.find((candidate) => candidate !== last?.slot) ?? `${name}.a`;
       const generation = (last?.generation ?? 0) + 1;
@@ -63,7 +65,9 @@ export function openStore<T>(
       try {
         (await openFile(directory, slot)).store = { ...content };
         await syncDirectory(directory);
+        written = { slot, ...content };
       } catch (error) {
+        written = undefined;
         throw new AgentError(
           "platform/state-not-written",
           "retry",

@@ -43,7 +43,7 @@ function configFile(gateway: Gateway): string {
 
 test("a configuration fault ends the process with 78 and names every problem with its line", async () => {
   await using gateway = enrolled();
-  writeFileSync(configFile(gateway), 'id_scop = "0ne00000001"\nkey = "tpm2:"\n');
+  writeFileSync(configFile(gateway), 'id_scop = "0ne00000001"\nkey = "usb:"\n');
   await using agent = new AgentProcess(gateway);
   expect(await agent.exited).toEqual({ code: 78, signal: null });
   const says = agent.lines
@@ -51,7 +51,7 @@ test("a configuration fault ends the process with 78 and names every problem wit
     .map((line) => String(line["says"]));
   expect(says).toHaveLength(2);
   expect(says[0]).toMatch(/config\.toml:1: id_scop: .*did you mean id_scope\?/);
-  expect(says[1]).toMatch(/config\.toml:2: key: .*TPM 2\.0/);
+  expect(says[1]).toMatch(/config\.toml:2: key: /);
 });
 
 test("SIGTERM drains: the hub hears goodbye and the process ends with 0 within 5 s", async () => {

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Desk } from "../../src/agent/desk.ts";
 import { giveOrder } from "../../src/control/orders.ts";
+import { readJournal } from "../../src/agent/journal.ts";
 import type { ControlledAgent } from "../../src/control/controlled-agent.ts";
 import { health, type HealthFacts } from "../../src/agent/health.ts";
 import { Inputs } from "../../src/agent/inputs.ts";
@@ -112,6 +113,7 @@ export class Gateway implements AsyncDisposable {
       desk: this.desk,
       log: createLog({ write: (line) => this.lines.push(readLine(line)) }, "debug"),
       tell: (event) => this.inputs.tell(event),
+      explain: async (last) => readJournal(this.stateDirectory).slice(-last),
       restart: (because) => this.restarts.push(because),
     };
   }
@@ -203,7 +205,7 @@ export class Gateway implements AsyncDisposable {
       },
       "debug",
     );
-    this.#desk = new Desk(this.#options.clock ?? systemClock, Math.random, log);
+    this.#desk = new Desk("0.0.0-test", this.#options.clock ?? systemClock, Math.random, log);
     const parts = wire(loaded.config, {
       version: "0.0.0-test",
       stateDirectory: this.stateDirectory,

@@ -1,20 +1,51 @@
 import { describe, expect, test } from "vitest";
-import { createAgentSettings } from "../../src/appliers/agent-settings.ts";
+import { createAgentSettings, type AgentSettings } from "../../src/appliers/agent-settings.ts";
 import type { Applier } from "../../src/appliers/applier.ts";
 import type { LogLevel } from "../../src/platform/log.ts";
 import { apply, describeApplierContract } from "../contract/applier.ts";
 
-function createLevel(): { readonly set: (LogLevel | undefined)[]; readonly create: () => Applier } {
-  const set: (LogLevel | undefined)[] = [];
-  return {
-    set,
-    create: () => {
-      const applier = createAgentSettings({ setLogLevel: (level) => set.push(level) }).get("logLevel");
-      if (applier === undefined) throw new Error("no applier for logLevel");
-      return applier;
-    },
-  };
+interface Setting<Value> {
+  readonly set: (Value | undefined)[];
+  readonly create: () => Applier;
 }
+
+function createLevel(): Setting<LogLevel> {
+  const set: (LogLevel | undefined)[] = [];
+  return { set, create: () => find("logLevel", { setLogLevel: (level) => set.push(level) }) };
+}
+
+function createHeartbeat(): Setting<number> {
+  const set: (number | undefined)[] = [];
+  return { set, create: () => find("heartbeat", { setHeartbeat: (everyMs) => set.push(everyMs) }) };
+}
+
+function find(name: string, settings: Partial<AgentSettings>): Applier {
+  const applier = createAgentSettings({ setLogLevel: () => {}, setHeartbeat: () => {}, ...settings }).get(
+    name,
+  );
+  if (applier === undefined) throw new Error(`no applier for ${name}`);
+  return applier;
+}
+
+describe("the heartbeat", () => {
+  describeApplierContract(async () => {
+    const heartbeat = createHeartbeat();
+    return {
+      create: heartbeat.create,
+      legal: ["15m", "10s"],
+      illegal: ["9s", "25h", "often", "", 900, null, ["15m"]],
+      observe: async () => heartbeat.set.at(-1),
+    };
+  });
+
+  test("is set in milliseconds, and withdrawn the local configuration counts again", async () => {
+    const heartbeat = createHeartbeat();
+    const applier = heartbeat.create();
+    await apply(applier, "15m");
+    await applier.withdraw?.(new AbortController().signal);
+    expect(heartbeat.set).toEqual([900_000, undefined]);
+  });
+});
 
 describe("the log level", () => {
   describeApplierContract(async () => {

@@ -22,7 +22,10 @@ export class ReconcilingAgent {
   }
 
   withAppliers(properties: ReadonlyMap<string, Applier>): Appliers {
-    const settings = createAgentSettings({ setLogLevel: (level) => this.levels.push(level) });
+    const settings = createAgentSettings({
+      setLogLevel: (level) => this.levels.push(level),
+      setHeartbeat: () => {},
+    });
     return { properties, components: new Map([["latebind", settings]]) };
   }
 

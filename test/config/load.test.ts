@@ -101,6 +101,8 @@ describe("a legal configuration", () => {
           srkHandle: "0x81000001",
         },
         log: { level: "notice" },
+        messages: { timeoutMs: 30_000 },
+        telemetry: {},
         apply: [],
       },
     });
@@ -180,6 +182,8 @@ describe("a legal configuration", () => {
         ownerAuth: [{ path: "/run/owner", isCredential: false }],
       },
       log: { level: "debug" },
+      messages: { timeoutMs: 30_000 },
+      telemetry: {},
       apply: [
         {
           property: "network",

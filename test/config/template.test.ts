@@ -26,6 +26,8 @@ describe("the template", () => {
       tls: {},
       tpm: {},
       log: {},
+      messages: {},
+      telemetry: {},
     });
     await using folder = await configFolder(bare);
     await expect(folder.load()).resolves.toMatchObject({ status: "valid" });

@@ -1,6 +1,6 @@
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { parseDuration } from "../../src/config/duration.ts";
+import { parseDuration } from "../../src/platform/duration.ts";
 import { nearestName } from "../../src/config/nearest-name.ts";
 import { configTemplate } from "../../src/config/template.ts";
 import { problemsOf } from "./config-folder.ts";

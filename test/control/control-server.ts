@@ -34,8 +34,9 @@ export class ControlServer implements AsyncDisposable {
     const log = createLog(this.feed.tap({ write: (line) => this.lines.push(line) }), "debug");
     this.agent = agent ?? {
       version: "1.2.3",
-      desk: new Desk(systemClock, Math.random, log),
+      desk: new Desk("1.2.3", systemClock, Math.random, log),
       log,
+      explain: async (last) => Array.from({ length: last }, (_, index) => ({ atMs: index, kind: "note" })),
       tell: (event) => this.told.push(event),
       restart: (because) => this.restarts.push(because),
     };

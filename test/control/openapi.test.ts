@@ -95,6 +95,9 @@ test("every answer that there is, is described, and every answer that is describ
     await ask(`POST ${path}`, { now: true });
     await ask(`POST ${path}`, "x".repeat(serverLimits.bodyBytes + 1));
   }
+  await ask("GET /v1/explain");
+  check("GET /v1/explain", await server.ask("GET /v1/explain?last=0"));
+  check("GET /v1/explain", await server.ask("GET /v1/explain?last=3"));
   await ask("POST /v1/telemetry", { payload: 1, properties: { a: "b" } });
   await ask("POST /v1/telemetry", {});
   await ask("POST /v1/telemetry", "x".repeat(serverLimits.bodyBytes + 1));
