@@ -90,7 +90,10 @@ async function follow(
   count: number,
 ): Promise<readonly number[]> {
   // A change to apply at the start, so that all of them are seen to be there.
-  await cloud.patchDesired(device.deviceId, { site: { before: player, at: performance.now() }, latebind: null });
+  await cloud.patchDesired(device.deviceId, {
+    site: { before: player, at: performance.now() },
+    latebind: null,
+  });
   await using process = device.play(player, "info");
   await process.said(twinReached[player]);
   if (player === "agent") await process.said(acknowledged[player]);
