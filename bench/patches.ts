@@ -2,7 +2,6 @@ import { mkdtemp, open, rename, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { BenchCloud } from "./cloud.ts";
-import type { Contestant } from "./contestant.ts";
 import { acknowledged, twinReached, type BenchDevice, type Player } from "./devices.ts";
 import { median, percentile } from "./statistics.ts";
 import type { Row } from "./table.ts";
@@ -97,17 +96,6 @@ async function follow(
   await using process = device.play(player, "info");
   await process.said(twinReached[player]);
   if (player === "agent") await process.said(acknowledged[player]);
-  return change(cloud, device, process, player, wish, count);
-}
-
-async function change(
-  cloud: BenchCloud,
-  device: BenchDevice,
-  process: Contestant,
-  player: Player,
-  wish: Wish,
-  count: number,
-): Promise<readonly number[]> {
   const tookMs: number[] = [];
   for (let patch = 0; patch < count; patch += 1) {
     const sentAtMs = performance.now();

@@ -15,22 +15,22 @@ afterAll(async () => {
   await cloud[Symbol.asyncDispose]();
 });
 
-describe("a heartbeat", () => {
-  function beating() {
-    const clock = new ManualClock();
-    const sent: Telemetry[] = [];
-    const heartbeat = new Heartbeat(
-      clock,
-      (message) => sent.push(message),
-      () => ({ version: "1.2.3" }),
-    );
-    const pass = async (ms: number) => {
-      clock.advance(ms);
-      for (let turn = 0; turn < 5; turn += 1) await Promise.resolve();
-    };
-    return { clock, sent, heartbeat, pass };
-  }
+function beating() {
+  const clock = new ManualClock();
+  const sent: Telemetry[] = [];
+  const heartbeat = new Heartbeat(
+    clock,
+    (message) => sent.push(message),
+    () => ({ version: "1.2.3" }),
+  );
+  const pass = async (ms: number) => {
+    clock.advance(ms);
+    for (let turn = 0; turn < 5; turn += 1) await Promise.resolve();
+  };
+  return { clock, sent, heartbeat, pass };
+}
 
+describe("a heartbeat", () => {
   test("that nobody asked for does not beat, and wakes nobody", async () => {
     const { clock, sent, heartbeat, pass } = beating();
     heartbeat.configure(undefined);

@@ -7,6 +7,7 @@ import { configSources } from "../../src/config/sources.ts";
 import { configFolder, problemsOf } from "./config-folder.ts";
 
 const scope = 'id_scope = "0ne000A0B1C"\n';
+const withoutMessages = { messages: { timeoutMs: 30_000 }, telemetry: {} };
 
 async function load(files: string | Readonly<Record<string, string>>): Promise<Config> {
   await using folder = await configFolder(files);
@@ -101,8 +102,7 @@ describe("a legal configuration", () => {
           srkHandle: "0x81000001",
         },
         log: { level: "notice" },
-        messages: { timeoutMs: 30_000 },
-        telemetry: {},
+        ...withoutMessages,
         apply: [],
       },
     });
@@ -182,8 +182,7 @@ describe("a legal configuration", () => {
         ownerAuth: [{ path: "/run/owner", isCredential: false }],
       },
       log: { level: "debug" },
-      messages: { timeoutMs: 30_000 },
-      telemetry: {},
+      ...withoutMessages,
       apply: [
         {
           property: "network",
