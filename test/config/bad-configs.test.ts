@@ -251,13 +251,13 @@ const badNames: readonly Case[] = [
   [
     "a key pasted as a name",
     `${scope}"${groupKey}" = true`,
-    `config.toml:2: 88 characters (not shown: they may be a key): ${unknownWords}. Fix: delete it; what is known here: id_scope, registration_id, key, certificate, proxy, proxy_credentials, provisioning, hub, tls, tpm, log, apply.`,
+    `config.toml:2: 88 characters (not shown: they may be a key): ${unknownWords}. Fix: delete it; what is known here: id_scope, registration_id, key, certificate, proxy, proxy_credentials, provisioning, hub, tls, tpm, log, telemetry, messages, apply.`,
   ],
   [
     "names that JavaScript objects have",
     `${scope}__proto__ = 1\nconstructor = 2`,
-    `config.toml:2: __proto__: ${unknownWords}. Fix: delete it; what is known here: id_scope, registration_id, key, certificate, proxy, proxy_credentials, provisioning, hub, tls, tpm, log, apply.`,
-    `config.toml:3: constructor: ${unknownWords}. Fix: delete it; what is known here: id_scope, registration_id, key, certificate, proxy, proxy_credentials, provisioning, hub, tls, tpm, log, apply.`,
+    `config.toml:2: __proto__: ${unknownWords}. Fix: delete it; what is known here: id_scope, registration_id, key, certificate, proxy, proxy_credentials, provisioning, hub, tls, tpm, log, telemetry, messages, apply.`,
+    `config.toml:3: constructor: ${unknownWords}. Fix: delete it; what is known here: id_scope, registration_id, key, certificate, proxy, proxy_credentials, provisioning, hub, tls, tpm, log, telemetry, messages, apply.`,
   ],
 ];
 
