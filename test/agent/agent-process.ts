@@ -4,6 +4,13 @@ import { readLine, type Gateway, type LogLine } from "./gateway.ts";
 
 const main = resolve(import.meta.dirname, "../../src/main.ts");
 
+interface Surroundings {
+  /** A command that runs the agent in a world of its own: `["/usr/bin/unshare", "--net"]`. */
+  readonly inside?: readonly string[];
+  /** The bundle, where it is not to be the source. */
+  readonly program?: string;
+}
+
 /** `latebind run` as a process of its own, on the files of a gateway. */
 export class AgentProcess implements AsyncDisposable {
   readonly lines: LogLine[] = [];
@@ -13,14 +20,13 @@ export class AgentProcess implements AsyncDisposable {
   #raw = "";
   #hasExited = false;
 
-  /** @param inside a command that runs the agent in surroundings of its own: `["/usr/bin/unshare", "--net"]`. */
   constructor(
     gateway: Gateway,
     environment: Readonly<Record<string, string>> = {},
-    inside: readonly string[] = [],
+    { inside = [], program = main }: Surroundings = {},
   ) {
     const config = join(gateway.folder, "etc", "config.toml");
-    const [file, ...args] = [...inside, process.execPath, main, "run", "--config", config];
+    const [file, ...args] = [...inside, process.execPath, program, "run", "--config", config];
     this.#child = spawn(file, args, {
       env: { PATH: process.env["PATH"], STATE_DIRECTORY: gateway.stateDirectory, ...environment },
       stdio: ["ignore", "pipe", "inherit"],

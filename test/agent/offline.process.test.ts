@@ -13,7 +13,7 @@ import { Gateway } from "./gateway.ts";
 
 /* A process in a network of its own: no interface is up, not even the loopback, so there is no route and no DNS. */
 
-const unshare = ["/usr/bin/unshare", "--net"];
+const unshare = { inside: ["/usr/bin/unshare", "--net"] };
 const whyNoNamespace =
   spawnSync("/usr/bin/unshare", ["--net", "true"]).status === 0
     ? undefined
