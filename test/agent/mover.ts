@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { existsSync } from "node:fs";
+import { existsSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { within } from "../../src/platform/abort.ts";
@@ -42,6 +42,7 @@ export class Mover implements AsyncDisposable {
 
   /** Moves the enrollment, runs the agent until it is killed at the step, and starts it again. */
   async moveKilledAt(killAt: number): Promise<"killed" | "arrived"> {
+    this.#startNewDay();
     const from = this.#hub;
     this.#hub = from === "test" ? "production" : "test";
     this.#moves += 1;
@@ -57,6 +58,12 @@ export class Mover implements AsyncDisposable {
     this.#assertNothingIsLost(from);
     await this.#arrives(site);
     return outcome;
+  }
+
+  /** A device that moves every second has soon spent what a day allows of calls to DPS. */
+  #startNewDay(): void {
+    for (const slot of ["a", "b"])
+      rmSync(join(this.gateway.stateDirectory, `history.${slot}.json`), { force: true });
   }
 
   async #runKilledAt(killAt: number): Promise<"killed" | "arrived"> {

@@ -1,14 +1,5 @@
 import { spawnSync } from "node:child_process";
-import {
-  closeSync,
-  mkdirSync,
-  openSync,
-  rmSync,
-  statfsSync,
-  writeSync,
-  existsSync,
-  writeFileSync,
-} from "node:fs";
+import { appendFileSync, mkdirSync, rmSync, statfsSync, existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 /** Why no disk can be mounted here; undefined where one can. */
@@ -26,14 +17,12 @@ export class SmallDisk implements Disposable {
 
   /** Takes every byte that is free. */
   fill(): void {
-    const file = openSync(join(this.path, "filler"), "a");
     const block = Buffer.alloc(512);
     try {
-      while (statfsSync(this.path).bavail > 0) writeSync(file, block);
+      while (statfsSync(this.path).bavail > 0) appendFileSync(join(this.path, "filler"), block);
     } catch (error) {
+      // No room for the last block, or for the file.
       if (!(error instanceof Error && "code" in error && error.code === "ENOSPC")) throw error;
-    } finally {
-      closeSync(file);
     }
   }
 
