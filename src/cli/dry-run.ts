@@ -29,7 +29,7 @@ export async function dryRun(file: string, sources: ConfigSources, io: CliIo): P
     return exitCode.failure;
   }
   const { apply } = loaded.config;
-  const settings = createAgentSettings({ setLogLevel: () => {} });
+  const settings = createAgentSettings({ setLogLevel: () => {}, setHeartbeat: () => {} });
   const appliers = {
     properties: createRuleAppliers(apply, { handlerFolders }),
     components: new Map([["latebind", settings]]),
