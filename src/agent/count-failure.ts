@@ -4,7 +4,9 @@ import {
   afterHubFailure,
   afterIdentityFailure,
   hubHistory,
+  withHub,
   type History,
+  type HubHistory,
 } from "./history.ts";
 import { duplicateSuspected, isRefusal } from "./ladders.ts";
 import type { Phase } from "./phase.ts";
@@ -33,22 +35,33 @@ export function countFailure(
       return { history: afterDpsFailure(history, thrown, nowMs), error: thrown };
     case "online": {
       const { hub, deviceId } = phase.assignment;
-      const error = withPattern(thrown, hubHistory(history, hub).shortSessions.length, hub, deviceId);
+      const record = hubHistory(history, hub);
+      const isSuspect = thrown.code === "mqtt/connection-lost" && isDuplicateLikely(record, nowMs);
+      const error = isSuspect ? duplicate(thrown, hub, deviceId) : thrown;
       // What this machine finds out by itself, as that its TPM lost the key, needs no time to come into step.
       const spacingMs = error.code.startsWith("identity/") ? 0 : refusalRetryMs;
       const strike = isRefusal(error) ? { spacingMs } : undefined;
-      return { history: afterHubFailure(history, hub, error, strike, nowMs), error };
+      const counted = afterHubFailure(history, hub, error, strike, nowMs);
+      return {
+        history: isSuspect ? withHub(counted, hub, { suspicions: record.suspicions + 1 }) : counted,
+        error,
+      };
     }
   }
 }
 
-function withPattern(thrown: AgentError, shortSessions: number, hub: string, deviceId: string): AgentError {
-  if (thrown.code !== "mqtt/connection-lost" || shortSessions < manyShortSessions) return thrown;
+/** Once that is found, each further session that is cut short confirms it, however far apart they are by then. */
+function isDuplicateLikely({ shortSessions, suspicions }: HubHistory, nowMs: number): boolean {
+  const wasShort = nowMs - (shortSessions.at(-1) ?? -Infinity) < 5_000;
+  return shortSessions.length >= manyShortSessions || (suspicions > 0 && wasShort);
+}
+
+function duplicate(thrown: AgentError, hub: string, deviceId: string): AgentError {
   return new AgentError(
     duplicateSuspected,
     "operator",
-    `${hub} took this device in and cut it off within a minute, ${shortSessions} times in ten minutes. Most likely another device ` +
-      `connects as "${deviceId}" with the same key: find it, and give each device a key of its own`,
+    `${hub} takes this device in and cuts it off within a minute, again and again. Most likely another device connects as ` +
+      `"${deviceId}" with the same key: find it, and give each device a key of its own`,
     { cause: thrown },
   );
 }

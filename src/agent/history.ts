@@ -45,6 +45,8 @@ export interface HubHistory {
   readonly blame?: { readonly count: number; readonly sinceMs: number; readonly stretch: number };
   /** Ends of sessions that were cut short. */
   readonly shortSessions: readonly number[];
+  /** How often they were put down to another device with our identity, since a session last held. */
+  readonly suspicions: number;
 }
 
 interface Streak {
@@ -58,7 +60,7 @@ export const blankHistory: History = {
   hubs: {},
 };
 
-const blankHub: HubHistory = { failures: 0, strikes: [], verdicts: 0, shortSessions: [] };
+const blankHub: HubHistory = { failures: 0, strikes: [], verdicts: 0, shortSessions: [], suspicions: 0 };
 
 const minute = 60_000;
 
@@ -118,9 +120,9 @@ export function afterAssigned(history: History, hub: string, nowMs: number, next
  * @param isFallback it only serves until DPS has answered: that makes the next call to DPS no sooner.
  */
 export function afterAccepted(history: History, hub: string, isFallback: boolean): History {
-  const { failures, shortSessions } = hubHistory(history, hub);
+  const { failures, shortSessions, suspicions } = hubHistory(history, hub);
   const { [hub]: _old, ...hubs } = history.hubs;
-  const accepted = withHub({ ...history, hubs }, hub, { failures, shortSessions });
+  const accepted = withHub({ ...history, hubs }, hub, { failures, shortSessions, suspicions });
   if (isFallback) return accepted;
   const { notBeforeMs: _due, ...dps } = accepted.dps;
   return { ...accepted, dps: { ...dps, failures: 0, answers: 0 } };
@@ -136,7 +138,7 @@ export function afterSession(
   const { shortSessions } = hubHistory(history, hub);
   const recent = shortSessions.filter((atMs) => atMs > nowMs - shortSessionWindowMs);
   if (session.heldForMs >= provenAfterMs)
-    return withHub(history, hub, { failures: 0, shortSessions: recent });
+    return withHub(history, hub, { failures: 0, shortSessions: recent, suspicions: 0 });
   return session.wasCut ? withHub(history, hub, { shortSessions: [...recent, nowMs] }) : history;
 }
 

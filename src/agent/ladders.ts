@@ -30,11 +30,17 @@ export const ladders = {
   local: { firstMs: 10 * second, capMs: 10 * minute },
 } as const satisfies Readonly<Record<string, Ladder>>;
 
+/**
+ * A hub that closes all its connections gets them back in one moment, if the first wait is short: so it is drawn from 1 s to 8 s. Where
+ * it was our own network, its return ends the wait.
+ */
+const hubHeadStart = 2;
+
 /** A device that is disabled in DPS on purpose is enabled by somebody who will want to see it: about every hour. */
 const disabledFromMs = 45 * minute;
 const disabledSpanMs = 30 * minute;
 
-/** Several sessions in a row were cut short: see `isDuplicateSuspected`. */
+/** Several sessions in a row were cut short, see `countFailure`: whoever waits longer leaves the line to the other. */
 const duplicate: Ladder = { firstMs: 2 * minute, capMs: 30 * minute };
 
 /** How long after a failure DPS may be asked again. `history` has counted it. */
@@ -62,11 +68,11 @@ export function dpsDelayMs(
 /** How long after a failure that is no verdict the same hub is tried again. */
 export function hubDelayMs(error: AgentError, hub: HubHistory, moment: Moment): number {
   if (error.code === duplicateSuspected)
-    return spreadMs(error, backoff(duplicate, hub.shortSessions.length - 3, moment.random), moment);
+    return spreadMs(error, backoff(duplicate, Math.max(1, hub.suspicions), moment.random), moment);
   if (isRefusal(error)) return spreadMs(error, onceMoreMs(moment), moment);
   if (error.remedy === "operator")
     return spreadMs(error, holdMs(error, hub.streak?.times ?? 1, moment), moment);
-  return spreadMs(error, backoff(ladders.hub, hub.failures, moment.random), moment);
+  return spreadMs(error, backoff(ladders.hub, hub.failures + hubHeadStart, moment.random), moment);
 }
 
 export const duplicateSuspected = "hub/duplicate-identity-suspected";

@@ -65,6 +65,7 @@ function parseHub(value: JsonObject): HubHistory {
   return {
     failures: number(value, "failures") ?? 0,
     verdicts: number(value, "verdicts") ?? 0,
+    suspicions: number(value, "suspicions") ?? 0,
     strikes: numbers(value["strikes"]),
     shortSessions: numbers(value["shortSessions"]),
     ...streakOf(value),

@@ -1,5 +1,12 @@
 import { describe, expect, test } from "vitest";
-import { afterProof, afterSession, blankHistory, hubHistory, type History } from "../../src/agent/history.ts";
+import {
+  afterAccepted,
+  afterProof,
+  afterSession,
+  blankHistory,
+  hubHistory,
+  type History,
+} from "../../src/agent/history.ts";
 import { wantsProof } from "../../src/agent/judge.ts";
 import { dpsWas, error, fail, hour, hubWas, identity, Life, minute, on, online } from "./decisions.ts";
 
@@ -67,6 +74,21 @@ describe("sessions that are cut short", () => {
     const worn = hubWas({ failures: 3, shortSessions: [1, 2, 3, 4] });
     expect(fail(online(), cut, worn, 0).delayMs).toBe(2 * minute);
     expect(fail(online(), cut, worn, 0.999_999).delayMs).toBe(4 * minute);
+  });
+
+  test("again and again after that: longer each time, up to half an hour, until a session has held for a minute", () => {
+    let history: History = hubWas({ shortSessions: [1, 2, 3, 4] });
+    const delays: number[] = [];
+    for (let nowMs = 5; delays.length < 6;) {
+      const decision = fail(online(), cut, history, 0.999_999, nowMs);
+      delays.push(Math.round(decision.delayMs / minute));
+      nowMs += decision.delayMs;
+      history = afterAccepted(decision.history, "hub.net", false);
+      history = afterSession(history, "hub.net", { heldForMs: 1_000, wasCut: true }, nowMs);
+    }
+    expect(delays).toEqual([4, 8, 16, 30, 30, 30]);
+    const held = afterSession(history, "hub.net", { heldForMs: minute, wasCut: true }, 9 * hour);
+    expect(fail(online(), cut, held, 0.999_999, 9 * hour).delayMs).toBeLessThanOrEqual(minute);
   });
 
   test("three times, or once an hour: a flapping line", () => {

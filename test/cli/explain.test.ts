@@ -139,7 +139,7 @@ describe("latebind simulate", () => {
   });
 
   test.each([
-    ["network-lost", "3", /connect to .*, after 1 s to 8 s\n$/],
+    ["network-lost", "3", /connect to .*, after 1 s to 32 s\n$/],
     ["dps-disabled", "1", /connect to .*, until DPS is asked again, after 1 s to 2 s\n$/],
     ["hub-away", "1000", /ask DPS, with .* as the fallback, at once\n$/],
     ["tls-untrusted", "2", /after 15 min to 30 min\n$/],
