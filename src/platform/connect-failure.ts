@@ -38,7 +38,7 @@ const intercepted: Row = {
 const incompatible: Row = {
   fact: "tls-incompatible",
   remedy: "operator",
-  says: "it and this device agree on no TLS version or cipher. TLS 1.2 or later is needed",
+  says: "it and this device agree on no TLS version or cipher. TLS 1.2 or later is needed. A server that wants a client certificate may say the same",
 };
 const validity = (says: string): Row => ({ fact: "tls-validity", remedy: "operator", says });
 const refused = (says: string): Row => ({ fact: "certificate-refused", remedy: "operator", says });
