@@ -9,6 +9,7 @@ import { tpmFailure } from "../../src/identity/tpm/tpm-failure.ts";
 import { Tpm, type TpmSettings } from "../../src/identity/tpm/tpm.ts";
 import { wrap } from "../cloud/dps-tpm.ts";
 import { failureOf } from "../failure-of.ts";
+import { RecordedTools } from "./recorded-tools.ts";
 import { SoftTpm } from "./soft-tpm.ts";
 
 const never = new AbortController().signal;
@@ -194,6 +195,29 @@ describe("a TPM with authorization values", () => {
     expect(await soft.handles("saved-session")).toEqual([]);
     expect(soft.leftovers()).toEqual([]);
   });
+});
+
+test("what is secret stands in no argument of any process", async () => {
+  const values = { owner: "owner-value", endorsement: "endorsement-value" };
+  await soft.tool("changeauth", "-c", "e", values.endorsement);
+  await soft.tool("changeauth", "-c", "o", values.owner);
+  const settings = soft.settings({
+    ownerAuth: fileWith("o", values.owner),
+    endorsementAuth: fileWith("e", values.endorsement),
+  });
+  const tools = new RecordedTools(soft.folder);
+  const around = { workDirectory: soft.workDirectory, toolDirectory: tools.directory };
+  const { credential } = await new TpmDevice(new Tpm(settings, around)).open(never);
+  const blob = newKey(credential);
+  await credential.keyOf(await credential.takeIn(blob, never)).hmac(Buffer.from("token"), never);
+  const recorded = tools.arguments;
+  expect(recorded).toContain("file:owner.auth");
+  expect(recorded).toContain("file:endorsement.auth");
+  expect(recorded).toMatch(/tpm2_activatecredential .*-o inner/);
+  const hex = Object.values(values).map((value) => Buffer.from(value).toString("hex"));
+  for (const secret of [...Object.values(values), ...hex, blob.slice(0, 24)])
+    expect(recorded).not.toContain(secret);
+  expect(recorded).not.toMatch(/[0-9a-f]{32}/i);
 });
 
 describe("a TPM that was cleared or exchanged under a running agent", () => {

@@ -115,7 +115,7 @@ describe("authorization values of the hierarchies", () => {
     expect((await failureOf(keysOf(soft.open(empty)))).code).toBe("identity/tpm-authorization-unusable");
   });
 
-  test("that are known make the same keys, in no argument of any process", async () => {
+  test("that are known make the same keys", async () => {
     const known = { ownerAuth: fileWith("o", `${owner}\n`), endorsementAuth: fileWith("e", endorsement) };
     const { ek } = await keysOf(soft.open(known));
     expect(ek).toMatch(/^AToAAQALAAMAsgAgg3GX/);
