@@ -20,11 +20,10 @@ test.skipIf(whyNot !== undefined)(
   "behind tabrmd the TPM takes keys in and signs, and nothing is left in it",
   async () => {
     await using soft = await SoftTpm.start();
-    const { stdout } = await promisify(execFile)("unshare", [
-      ...["--mount", "--propagation", "private"],
-      ...["sh", inFolder("with-tabrmd.sh"), soft.folder],
-      ...[process.execPath, inFolder("process-with-tabrmd.ts"), soft.workDirectory],
-    ]);
+    const alone = ["--mount", "--propagation", "private"];
+    const withTabrmd = ["sh", inFolder("with-tabrmd.sh"), soft.folder];
+    const work = [process.execPath, inFolder("process-with-tabrmd.ts"), soft.workDirectory];
+    const { stdout } = await promisify(execFile)("unshare", [...alone, ...withTabrmd, ...work]);
     expect(JSON.parse(stdout.trim().split("\n").at(-1) ?? "")).toEqual({ signed: 5, left: "" });
     expect(soft.leftovers()).toEqual([]);
   },
