@@ -37,7 +37,7 @@ export class SoftTpm implements AsyncDisposable {
   }
 
   leftovers(): readonly string[] {
-    return readdirSync(this.workDirectory);
+    return readdirSync(this.workDirectory).filter((name) => name !== "control.sock");
   }
 
   settings(more: Partial<TpmSettings> = {}): TpmSettings {
