@@ -3,12 +3,15 @@ import type { Applier } from "./applier.ts";
 import { createFileApplier } from "./file.ts";
 import { createHandlerApplier } from "./handler.ts";
 import { createPrivilegedApplier, type AskHelper } from "./privileged.ts";
+import { createUnitApplier } from "./unit.ts";
 import { withSchema } from "./with-schema.ts";
 
 /** What rules need beside themselves. */
 export interface ApplierSurroundings {
   /** Where handlers are looked for, in this order. */
   readonly handlerFolders: readonly string[];
+  /** Absolute path; Debian's own where absent. */
+  readonly systemctl?: string;
   /** Where given, rules with `privileged` go that way. */
   readonly askHelper?: AskHelper;
 }
@@ -56,5 +59,7 @@ function createBare(rule: ApplyRule, around: ApplierSurroundings): Applier {
       return createFileApplier(rule);
     case "handler":
       return createHandlerApplier(rule, around.handlerFolders);
+    case "units":
+      return createUnitApplier(rule, around.systemctl ?? "/usr/bin/systemctl");
   }
 }

@@ -5,6 +5,10 @@ import { absolutePath, duration } from "./value-schemas.ts";
 
 const fileFormats = ["json", "toml", "yaml", "env", "ini", "text"] as const;
 
+/** systemd.unit(5); the first character is no dash, so that no name is an option. */
+const unitName =
+  /^[A-Za-z0-9:_.@\\][A-Za-z0-9:_.@\\-]*\.(?:service|socket|timer|path|target|mount|automount|swap)$/;
+
 /** One `[[apply]]` table. Paths, commands and names come from here and never from the twin. */
 export const applyRule = documented(
   v.object({
@@ -30,6 +34,15 @@ export const applyRule = documented(
       fix: "write the name alone, without its folder",
       alternative: '"network"',
     }),
+    units: documented(
+      v.exactOptional(v.pipe(v.array(v.pipe(v.string(), v.regex(unitName))), v.minLength(1))),
+      {
+        help: 'In place of file: the systemd units whose state the property says, and no others: {"my-app.service": {"enabled": true, "started": true, "restart": "text"}}. A changed text restarts the unit. It takes privileged = true.',
+        expected: "a list of unit names with their endings",
+        fix: 'write a list such as ["my-app.service"]',
+        alternative: '["my-app.service"]',
+      },
+    ),
     format: documented(v.exactOptional(v.picklist(fileFormats), "json"), {
       help: "How the value is written: json, toml or yaml as they are; env (NAME=value lines, the value must be a flat object); ini (an object of sections); text (the value must be a text, written as it is).",
       expected: `one of ${fileFormats.join(", ")}`,

@@ -4,8 +4,9 @@ import { treeAt, type Tree, type TreePath } from "./toml-tree.ts";
 
 /** What a rule can make of its property, and the settings that only go with it. */
 const kinds: ReadonlyMap<string, readonly string[]> = new Map([
-  ["file", ["format", "template", "mode", "owner", "command", "drift_check", "mend"]],
+  ["file", ["format", "template", "mode", "owner", "command"]],
   ["handler", []],
+  ["units", []],
 ]);
 
 /**
@@ -23,6 +24,9 @@ function checkRule(tree: Tree, rule: TreePath): readonly Problem[] {
     name === kind || others.includes(name) ? [] : settings,
   );
   const misplaced = [...others, ...foreign].filter((setting) => has(tree, rule, setting));
+  // What a handler did, only it could judge.
+  if (kind === "handler")
+    misplaced.push(...["drift_check", "mend"].filter((setting) => has(tree, rule, setting)));
   const problems = misplaced.map((setting) => conflict(tree, [...rule, setting], kind));
   if (has(tree, rule, "format") && has(tree, rule, "template"))
     problems.push(conflict(tree, [...rule, "template"], "format"));

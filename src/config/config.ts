@@ -112,7 +112,7 @@ interface TpmConfig {
 }
 
 /** One `[[apply]]` table: the desired property and what it becomes on this device. */
-export type ApplyRule = FileRule | HandlerRule;
+export type ApplyRule = FileRule | HandlerRule | UnitRule;
 
 interface SharedRule {
   readonly property: string;
@@ -152,6 +152,13 @@ export interface HandlerRule extends SharedRule {
   readonly kind: "handler";
   /** Its file name in one of the folders for handlers. */
   readonly handler: string;
+}
+
+/** The property is the state of systemd units. */
+export interface UnitRule extends SharedRule {
+  readonly kind: "units";
+  /** Those that the property may name. */
+  readonly units: readonly string[];
 }
 
 /** A file beside the configuration, as it was when the configuration was read. */

@@ -136,7 +136,7 @@ function assemble(
   };
 }
 
-/** Which of `file` and `handler` there is, `checkRules` made sure. */
+/** Which of `file`, `handler` and `units` there is, `checkRules` made sure. */
 function toApplyRule(
   { timeout, ...rule }: ValidConfig["apply"][number],
   files: ReadonlyMap<string, LocalFile>,
@@ -145,6 +145,7 @@ function toApplyRule(
     property,
     file,
     handler,
+    units,
     format,
     template,
     schema,
@@ -168,6 +169,7 @@ function toApplyRule(
   };
   const text = template === undefined ? undefined : files.get(template);
   if (handler !== undefined) return { ...shared, kind: "handler", handler };
+  if (units !== undefined) return { ...shared, kind: "units", units };
   return {
     ...shared,
     ...more,

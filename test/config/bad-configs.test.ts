@@ -168,7 +168,7 @@ const badRules: readonly Case[] = [
     "an empty rule",
     `${scope}[[apply]]`,
     'config.toml:2: apply[0].property: expected this mandatory setting, found nothing. Fix: add the line property = "NAME" with the name of the desired property.',
-    'config.toml:2: apply[0]: expected one of file, handler, found none of them. Fix: add the line file = "/PATH" with the file to write.',
+    'config.toml:2: apply[0]: expected one of file, handler, units, found none of them. Fix: add the line file = "/PATH" with the file to write.',
   ],
   [
     "every key wrong at once",
