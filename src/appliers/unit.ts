@@ -124,7 +124,7 @@ function differences(
   const isEnabledSo = enabled === undefined || state.enabled === undefined || state.enabled === enabled;
   const isStartedSo = started === undefined || state.started === started;
   return [
-    ...(isEnabledSo ? [] : [`${unit} is ${state.enabled === true ? "enabled" : "disabled"}`]),
+    ...(isEnabledSo ? [] : [`${unit} is ${state.enabled ? "enabled" : "disabled"}`]),
     ...(isStartedSo ? [] : [`${unit} is ${state.started ? "started" : "stopped"}`]),
   ];
 }
