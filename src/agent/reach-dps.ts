@@ -17,12 +17,29 @@ export async function canReachDps(
   way: Pick<TlsPeer, "trustedRoots" | "proxy">,
   signal: AbortSignal,
 ): Promise<boolean> {
+  for (const port of portsOf(provisioning)) {
+    if (await canReach({ host: provisioning.endpoint, port, ...way }, signal)) return true;
+  }
+  return false;
+}
+
+/** A network that blocks one of the ports of `auto` is good enough. */
+function portsOf({ transport, port, webSocketPort }: Config["provisioning"]): readonly number[] {
+  switch (transport) {
+    case "auto":
+      return [port, webSocketPort];
+    case "websocket":
+      return [webSocketPort];
+    case "mqtt":
+    case "https":
+      return [port];
+  }
+}
+
+async function canReach(peer: TlsPeer, signal: AbortSignal): Promise<boolean> {
   const giveUp = new AbortController();
-  const { endpoint, transport } = provisioning;
-  const port = transport === "websocket" ? provisioning.webSocketPort : provisioning.port;
-  const peer = { host: endpoint, port, ...way };
   const failed = { ...peer, codes: connectCodes };
-  const late = () => new AgentError("mqtt/connect-timeout", "retry", `${endpoint} did not answer`);
+  const late = () => new AgentError("mqtt/connect-timeout", "retry", `${peer.host} did not answer`);
   try {
     const socket = await within(patienceMs, late, openSecureSocket(peer, failed, giveUp.signal), signal);
     socket.destroy();

@@ -77,7 +77,8 @@ export function wire(config: Config, around: Surroundings): Parts {
   const tellHealth = () => {
     // The gravest first: without its assignment a restart costs a call to DPS.
     const trouble = stateTrouble.get("assignment") ?? [...stateTrouble.values()][0];
-    const told = trouble === undefined ? facts : withWarning(facts, trouble);
+    const remarked = withRemark(facts, line.remark);
+    const told = trouble === undefined ? remarked : withWarning(remarked, trouble);
     around.desk.noteHealth(told);
     serviceManager.status(health(told));
   };
@@ -207,6 +208,11 @@ function withWarning(facts: HealthFacts, { message, code }: AgentError): HealthF
   if (facts.at !== "connected" && facts.at !== "waiting") return facts;
   const says = `${message}; until then a restart forgets what changed [${code}]`;
   return { ...facts, warnings: [...(facts.warnings ?? []), says] };
+}
+
+function withRemark(facts: HealthFacts, remark: string | undefined): HealthFacts {
+  if (facts.at !== "connected" || remark === undefined) return facts;
+  return { ...facts, warnings: [...(facts.warnings ?? []), remark] };
 }
 
 function startTime(facts: HealthFacts): number {

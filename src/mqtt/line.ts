@@ -68,6 +68,7 @@ export class Line {
   readonly #links = new Set<Link>();
   /** Attempts under way, with when they began. */
   readonly #attempts = new Map<AbortController, number>();
+  #remark: string | undefined;
   #probedAt = Number.NEGATIVE_INFINITY;
   #death: { readonly network: string; readonly keepAliveMs: number; readonly at: number } | undefined;
 
@@ -86,6 +87,11 @@ export class Line {
     if (result.status === "open") await this.#opened(result.link, keepAliveMs, adapted);
     return result;
   };
+
+  /** What a person should know about how the last link was opened; undefined where nothing is special. */
+  get remark(): string | undefined {
+    return this.#remark;
+  }
 
   /** Whether a line is open, or about to be. */
   get isBusy(): boolean {
@@ -178,6 +184,10 @@ export class Line {
 
   async #learn(known: NetworkMemory, got: Way): Promise<void> {
     const { blockedAtMs, ...rest } = known;
+    this.#remark =
+      got === "mqtt"
+        ? undefined
+        : `MQTT over TLS does not get through this network (${known.network}), so it goes over WebSocket; the other way is tried again daily`;
     const nowMs = this.#parts.clock.now();
     if (got === "mqtt" && blockedAtMs !== undefined) await this.#keep(rest);
     // A day anew only when the port was really tried, so that nothing is written while all goes on as it was.

@@ -71,6 +71,13 @@ test("row 4: a device in a network that blocks port 8883 finds the way over 443 
   await gateway.start();
   await gateway.connected();
   expect(knocks(cloud)).toHaveLength(2);
+  expect(gateway.desk.health).toMatchObject({
+    warnings: [
+      expect.stringMatching(
+        /^MQTT over TLS does not get through this network \(.+\), so it goes over WebSocket/,
+      ),
+    ],
+  });
 });
 
 test("row 4: a hub that is down for good is no blocked port: nothing is remembered", async () => {
