@@ -23,7 +23,7 @@ const measure = async (what: string, measured: Promise<readonly Row[]>) => {
 await measure("cold starts", measureColdStart(devices));
 await workshop.keepCode(device);
 await measure("warm starts", measureStartUp(cloud, device));
-await measure("changes", measurePatches(cloud, device, await workshop.makeOnDisk("bench-disk")));
+await measure("changes", measurePatches(cloud, devices, await workshop.makeOnDisk("bench-disk")));
 await measure("payload lengths", measurePayloadLengths(device));
 await measure("half a minute of nothing", measureIdle(cloud, devices));
 process.stdout.write(

@@ -2,6 +2,7 @@ import { mkdtemp, open, rename, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { BenchCloud } from "./cloud.ts";
+import type { Contestant } from "./contestant.ts";
 import { acknowledged, twinReached, type BenchDevice, type Player } from "./devices.ts";
 import { median, percentile } from "./statistics.ts";
 import type { Row } from "./table.ts";
@@ -11,9 +12,6 @@ const patchesOnDisk = 200;
 /** They take turns, so that whatever else the machine does hits them all. */
 const turns = 10;
 const allowedFactor = 2;
-/** The file itself, and two notes in the agent's state before it is touched: what is wanted, and that it is under way. */
-const durableWritesOfFile = 3;
-
 /** What is changed: a setting of the agent, which it keeps in memory, or what becomes a file. */
 type Wish = (patch: number) => Readonly<Record<string, unknown>>;
 const setting: Wish = (patch) => ({ latebind: { __t: "c", logLevel: patch % 2 === 0 ? "info" : "debug" } });
@@ -22,56 +20,72 @@ const file: Wish = (patch) => ({ site: { patch } });
 /**
  * From a desired change at the cloud to the word that the hub has the answer, one after the other. The agent has noted the change in
  * its state in between, and made the file durable; the controls only send the change back.
- * @param device in memory, where no disk is measured.
+ * @param devices in memory, where no disk is measured: one for each player, all known to the hub.
  * @param onDisk another one, whose files are on a disk.
  */
 export async function measurePatches(
   cloud: BenchCloud,
-  device: BenchDevice,
+  devices: readonly BenchDevice[],
   onDisk: BenchDevice,
 ): Promise<readonly Row[]> {
-  const took: Record<Player | "file", number[]> = { bare: [], control: [], agent: [], file: [] };
+  await using contest = new AsyncDisposableStack();
+  const open = async (player: Player, index: number) => {
+    const device = devices[index];
+    if (device === undefined) throw new Error("too few devices");
+    return contest.use(await Follower.start(cloud, device, player));
+  };
+  const bare = await open("bare", 0);
+  const control = await open("control", 1);
+  const agent = await open("agent", 2);
+  const took: Record<"bare" | "control" | "setting" | "file", number[]> = {
+    bare: [],
+    control: [],
+    setting: [],
+    file: [],
+  };
   for (let turn = 0; turn < turns; turn += 1) {
-    for (const player of ["bare", "control", "agent"] as const) {
-      took[player].push(...(await follow(cloud, device, player, setting, patches / turns)));
-    }
-    took.file.push(...(await follow(cloud, device, "agent", file, patches / turns)));
+    took.bare.push(...(await bare.follow(setting, patches / turns)));
+    took.control.push(...(await control.follow(setting, patches / turns)));
+    took.setting.push(...(await agent.follow(setting, patches / turns)));
+    took.file.push(...(await agent.follow(file, patches / turns)));
   }
-  const row = (what: string, agent: readonly number[], share: number): Row => ({
+  const row = (what: string, agentTook: readonly number[], share: number): Row => ({
     what: `${what} to acknowledged, ms, p${share * 100} of ${patches}`,
     bare: percentile(took.bare, share),
     control: percentile(took.control, share),
-    agent: percentile(agent, share),
+    agent: percentile(agentTook, share),
   });
   return [
-    { ...row("setting changed", took.agent, 0.5), target: { of: "bare", factor: allowedFactor } },
-    row("setting changed", took.agent, 0.99),
+    { ...row("setting changed", took.setting, 0.5), target: { of: "bare", factor: allowedFactor } },
+    row("setting changed", took.setting, 0.99),
     row("file changed", took.file, 0.5),
     row("file changed", took.file, 0.99),
     ...(await measureOnDisk(cloud, onDisk)),
   ];
 }
 
-/** What a power cut must not undo has its price, which is the disk's. */
+/**
+ * What a power cut must not undo has its price, which is the disk's: for a file it is the file, and three notes in the agent's state (what
+ * is wanted, that it is under way, that it is done). Who else writes to the disk is part of the figure: no target.
+ */
 async function measureOnDisk(cloud: BenchCloud, device: BenchDevice): Promise<readonly Row[]> {
   await introduce(device);
+  await using agent = await Follower.start(cloud, device, "agent");
   const settings: number[] = [];
   const files: number[] = [];
   const writes: number[] = [];
   for (let turn = 0; turn < turns; turn += 1) {
-    settings.push(...(await follow(cloud, device, "agent", setting, patchesOnDisk / turns)));
-    files.push(...(await follow(cloud, device, "agent", file, patchesOnDisk / turns)));
+    settings.push(...(await agent.follow(setting, patchesOnDisk / turns)));
+    files.push(...(await agent.follow(file, patchesOnDisk / turns)));
     writes.push(...(await writeDurably(patchesOnDisk / turns)));
   }
-  const writeMs = median(writes);
   return [
-    { what: `on a disk: a file that is made durable, ms, median of ${patchesOnDisk}`, agent: writeMs },
-    { what: "on a disk: setting changed to acknowledged, ms", agent: median(settings) },
     {
-      what: `on a disk: what a file adds to that, ${durableWritesOfFile} such writes, ms`,
-      agent: median(files) - median(settings),
-      target: { atMost: durableWritesOfFile * writeMs },
+      what: `on a disk: a file made durable by itself, ms, median of ${patchesOnDisk}`,
+      agent: median(writes),
     },
+    { what: "on a disk: setting changed to acknowledged, ms", agent: median(settings) },
+    { what: "on a disk: file changed to acknowledged, ms", agent: median(files) },
   ];
 }
 
@@ -81,29 +95,46 @@ async function introduce(device: BenchDevice): Promise<void> {
   await agent.said(acknowledged.agent);
 }
 
-async function follow(
-  cloud: BenchCloud,
-  device: BenchDevice,
-  player: Player,
-  wish: Wish,
-  count: number,
-): Promise<readonly number[]> {
-  // A change to apply at the start, so that all of them are seen to be there.
-  await cloud.patchDesired(device.deviceId, {
-    site: { before: player, at: performance.now() },
-    latebind: null,
-  });
-  await using process = device.play(player, "info");
-  await process.said(twinReached[player]);
-  if (player === "agent") await process.said(acknowledged[player]);
-  const tookMs: number[] = [];
-  for (let patch = 0; patch < count; patch += 1) {
-    const sentAtMs = performance.now();
-    const said = process.said(acknowledged[player]);
-    await cloud.patchDesired(device.deviceId, wish(patch));
-    tookMs.push((await said) - sentAtMs);
+/** A player that follows its twin. */
+class Follower implements AsyncDisposable {
+  readonly #cloud: BenchCloud;
+  readonly #device: BenchDevice;
+  readonly #process: Contestant;
+  readonly #word: string;
+  #patches = 0;
+
+  private constructor(cloud: BenchCloud, device: BenchDevice, process: Contestant, word: string) {
+    this.#cloud = cloud;
+    this.#device = device;
+    this.#process = process;
+    this.#word = word;
   }
-  return tookMs;
+
+  static async start(cloud: BenchCloud, device: BenchDevice, player: Player): Promise<Follower> {
+    // A change to apply at the start, so that all of them are seen to be there.
+    const first = { site: { before: player, at: performance.now() }, latebind: null };
+    await cloud.patchDesired(device.deviceId, first);
+    const process = device.play(player, "info");
+    await process.said(twinReached[player]);
+    if (player === "agent") await process.said(acknowledged[player]);
+    return new Follower(cloud, device, process, acknowledged[player]);
+  }
+
+  /** @returns how long each of so many changes took, milliseconds. */
+  async follow(wish: Wish, count: number): Promise<readonly number[]> {
+    const tookMs: number[] = [];
+    for (const end = this.#patches + count; this.#patches < end; this.#patches += 1) {
+      const sentAtMs = performance.now();
+      const said = this.#process.said(this.#word);
+      await this.#cloud.patchDesired(this.#device.deviceId, wish(this.#patches));
+      tookMs.push((await said) - sentAtMs);
+    }
+    return tookMs;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#process[Symbol.asyncDispose]();
+  }
 }
 
 /** What any program pays for a small file that survives a power cut: new file, fsync, rename, fsync of the folder. */

@@ -31,6 +31,9 @@ export interface DeviceParts {
 /** How one call of `apply` differs from the usual. */
 export interface ApplyOptions extends Pick<ReconcileInput, "superseded" | "isForced"> {}
 
+/** For how long changes are gathered that need not be on the disk at once. */
+const keepSoonMs = 1_000;
+
 /** The machine this agent looks after: brings it to a desired state and remembers. Does one thing at a time, whoever asks. */
 export class Device {
   readonly #parts: DeviceParts;
@@ -38,6 +41,7 @@ export class Device {
   readonly #drift: DriftSchedule;
   #state: DeviceState;
   #busy: Promise<unknown> = Promise.resolve();
+  #isKeptSoon = false;
 
   constructor(parts: DeviceParts) {
     const { appliers, clock, random } = parts;
@@ -67,7 +71,8 @@ export class Device {
   async #apply(desired: Desired, signal: AbortSignal, options: ApplyOptions): Promise<Reconciled> {
     const { appliers, log } = this.#parts;
     // Known before anything is touched, so that a power cut in the middle is finished at the next start, offline too.
-    if (!isDeepStrictEqual(durable(desired), durable(this.#state.desired))) {
+    const before = lasting(this.#state);
+    if (!isDeepStrictEqual(lasting({ desired, remembered: [] }).properties, before.properties)) {
       await this.#keep({ desired, remembered: this.#state.remembered });
     }
     const reconciled = await reconcile(
@@ -81,7 +86,9 @@ export class Device {
       },
       signal,
     );
-    await this.#keep({ desired, remembered: reconciled.remembered });
+    const state = { desired, remembered: reconciled.remembered };
+    if (isDeepStrictEqual(lasting(state), before)) this.#keepSoon(state, signal);
+    else await this.#keep(state);
     for (const result of reconciled.results) this.#tell(result);
     if (reconciled.released.length > 0) {
       log.notice("twin.released", { properties: reconciled.released, version: desired.version });
@@ -163,6 +170,25 @@ export class Device {
     }
   }
 
+  /** What a power cut may undo is not worth a write for each change: the twin tells it again. */
+  #keepSoon(state: DeviceState, signal: AbortSignal): void {
+    if (isDeepStrictEqual(state, this.#state)) return;
+    this.#state = state;
+    this.#trials.note(state.remembered);
+    if (!this.#isKeptSoon) void this.#keepLater(signal);
+  }
+
+  async #keepLater(signal: AbortSignal): Promise<void> {
+    this.#isKeptSoon = true;
+    try {
+      await this.#parts.clock.sleep(keepSoonMs, signal);
+    } catch {
+      // The agent ends: now or never.
+    }
+    this.#isKeptSoon = false;
+    await this.#inTurn(async () => this.#parts.device.write(this.#state));
+  }
+
   async #keep(state: DeviceState): Promise<void> {
     this.#state = state;
     this.#trials.note(state.remembered);
@@ -194,9 +220,16 @@ export class Device {
   }
 }
 
-/** Settings of the agent itself live in the process: a power cut leaves nothing of them half done. */
-function durable({ properties }: Desired): Desired["properties"] {
-  return Object.fromEntries(Object.entries(properties).filter(([name]) => name !== "latebind"));
+/** What a power cut must not undo. Settings of the agent itself live in the process, and which version was answered last is the hub's. */
+function lasting({ desired, remembered }: DeviceState) {
+  return {
+    properties: Object.fromEntries(
+      Object.entries(desired.properties).filter(([name]) => name !== "latebind"),
+    ),
+    remembered: remembered
+      .filter(({ component }) => component === undefined)
+      .map(({ version: _version, ...entry }) => entry),
+  };
 }
 
 /** Reads what the store kept; undefined where it does not fit: then everything is applied once more. */
