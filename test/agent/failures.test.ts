@@ -27,7 +27,7 @@ function entries(heading: "row" | "case"): readonly Entry[] {
       const [, number = "", , shown = ""] = line.split("|").map((cell) => cell.trim());
       const [, file, name] = /^`([^`]+)` (.+)$/.exec(shown) ?? [];
       if (file === undefined || name === undefined) {
-        expect(shown, line).toBe("future");
+        if (shown !== "future") throw new Error(`names no test: ${line}`);
         return { number: Number(number), shownBy: undefined };
       }
       return { number: Number(number), shownBy: { file, name } };
