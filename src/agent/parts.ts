@@ -43,6 +43,8 @@ export interface Parts {
   readonly history: Store<StoredHistory>;
   readonly journal: Journal;
   readonly appliers: Appliers;
+  /** Longest silence on the line of a session that begins now. */
+  readonly keepAliveMs: () => number;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;

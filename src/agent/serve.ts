@@ -160,7 +160,8 @@ async function connect(
   parts: Parts,
   signal: AbortSignal,
 ): Promise<{ readonly session: Session; readonly standing: Standing }> {
-  const { port, transport, webSocketPort, apiVersion, keepAliveMs } = parts.config.hub;
+  const { port, transport, webSocketPort, apiVersion } = parts.config.hub;
+  const keepAliveMs = parts.keepAliveMs();
   const { hub, deviceId } = phase.assignment;
   await using open = await parts.openIdentity(signal);
   assertSameIdentity(phase, parts, open.identity);

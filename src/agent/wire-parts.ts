@@ -37,6 +37,7 @@ import type { Inputs } from "./inputs.ts";
 import { lengthWords } from "./length-words.ts";
 import { createMessageHandler } from "./message-handler.ts";
 import type { Heartbeat } from "./heartbeat.ts";
+import { KeepAliveWish } from "./keep-alive-wish.ts";
 import { openJournal } from "./journal.ts";
 import { openIdentity } from "./open-identity.ts";
 import { suspectInterception } from "./suspect-interception.ts";
@@ -97,14 +98,14 @@ export function wire(config: Config, around: Surroundings): Parts {
   const device = store("device", parseDeviceState);
   const memory = store("line", parseLineMemory);
   const knownAddresses = store("names", parseKnownAddresses);
-  const { leastKeepAliveMs: leastMs, keepAliveMs: mostMs } = config.hub;
+  const keepAlive = new KeepAliveWish(config.hub);
   const line = new Line({
     openLink: around.openLink,
     memory,
     clock: around.clock,
     log,
     network: describeNetwork,
-    keepAlive: { leastMs, mostMs },
+    keepAlive,
   });
   const history = store("history", parseHistory);
   const writeState = async () => {
@@ -147,7 +148,8 @@ export function wire(config: Config, around: Surroundings): Parts {
     journal: openJournal(stateDirectory, around.clock, log),
     writeState,
     through,
-    appliers: createAppliers(config, log, around.desk.heartbeat),
+    appliers: createAppliers(config, log, around.desk.heartbeat, keepAlive),
+    keepAliveMs: () => keepAlive.mostMs,
     clock: around.clock,
     random: around.random,
     log,
@@ -228,7 +230,7 @@ async function askHelper(question: string, timeoutMs: number, signal: AbortSigna
   return ask(helperSocket, question, timeoutMs, signal);
 }
 
-function createAppliers(config: Config, log: Log, heartbeat: Heartbeat): Appliers {
+function createAppliers(config: Config, log: Log, heartbeat: Heartbeat, keepAlive: KeepAliveWish): Appliers {
   return {
     properties: createRuleAppliers(config.apply, { handlerFolders, askHelper }),
     components: new Map([
@@ -240,6 +242,9 @@ function createAppliers(config: Config, log: Log, heartbeat: Heartbeat): Applier
           },
           setHeartbeat: (everyMs) => {
             heartbeat.wish(everyMs);
+          },
+          setKeepAlive: (mostMs) => {
+            keepAlive.wish(mostMs);
           },
         }),
       ],

@@ -7,10 +7,15 @@ import type { Applier, Step } from "./applier.ts";
 export interface AgentSettings {
   setLogLevel(level: LogLevel | undefined): void;
   setHeartbeat(everyMs: number | undefined): void;
+  /** From the next session on. */
+  setKeepAlive(mostMs: number | undefined): void;
 }
 
 /** Not so often that a mistake in the cloud costs a fleet its quota. */
 const heartbeatMs = { least: 10_000, most: 24 * 60 * 60_000 };
+
+/** As the local configuration's: whatever the twin says within, a line that dies of silence is noticed, and the device comes back. */
+const keepAliveMs = { least: 30_000, most: 1_177_000 };
 
 /**
  * The settings of the component `latebind`, by name: `{"latebind":{"__t":"c","logLevel":"debug","heartbeat":"15m"}}`.
@@ -36,17 +41,29 @@ export function createAgentSettings(settings: AgentSettings): ReadonlyMap<string
         fingerprint: "agent-settings/heartbeat",
         name: "heartbeat",
         expected: 'heartbeat: expected a duration from 10s to 24h, such as "15m"',
-        read: readHeartbeat,
+        read: (value) => readDuration(value, heartbeatMs),
         set: (everyMs) => settings.setHeartbeat(everyMs),
+      }),
+    ],
+    [
+      "keepAlive",
+      createSetting<number>({
+        fingerprint: "agent-settings/keep-alive",
+        name: "keep-alive",
+        expected: 'keepAlive: expected a duration from 30s to 1177s, such as "3m"',
+        read: (value) => readDuration(value, keepAliveMs),
+        set: (mostMs) => settings.setKeepAlive(mostMs),
       }),
     ],
   ]);
 }
 
-function readHeartbeat(value: Json): number | undefined {
-  const everyMs = typeof value === "string" ? parseDuration(value) : undefined;
-  const isLegal = everyMs !== undefined && everyMs >= heartbeatMs.least && everyMs <= heartbeatMs.most;
-  return isLegal ? everyMs : undefined;
+function readDuration(
+  value: Json,
+  { least, most }: { readonly least: number; readonly most: number },
+): number | undefined {
+  const ms = typeof value === "string" ? parseDuration(value) : undefined;
+  return ms !== undefined && ms >= least && ms <= most ? ms : undefined;
 }
 
 interface Setting<Value> {

@@ -29,7 +29,11 @@ export async function dryRun(file: string, sources: ConfigSources, io: CliIo): P
     return exitCode.failure;
   }
   const { apply } = loaded.config;
-  const settings = createAgentSettings({ setLogLevel: () => {}, setHeartbeat: () => {} });
+  const settings = createAgentSettings({
+    setLogLevel: () => {},
+    setHeartbeat: () => {},
+    setKeepAlive: () => {},
+  });
   const appliers = {
     properties: createRuleAppliers(apply, { handlerFolders }),
     components: new Map([["latebind", settings]]),

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { KeepAliveWish } from "../../src/agent/keep-alive-wish.ts";
 import { createAgentSettings, type AgentSettings } from "../../src/appliers/agent-settings.ts";
 import type { Applier } from "../../src/appliers/applier.ts";
 import type { LogLevel } from "../../src/platform/log.ts";
@@ -20,9 +21,12 @@ function createHeartbeat(): Setting<number> {
 }
 
 function find(name: string, settings: Partial<AgentSettings>): Applier {
-  const applier = createAgentSettings({ setLogLevel: () => {}, setHeartbeat: () => {}, ...settings }).get(
-    name,
-  );
+  const applier = createAgentSettings({
+    setLogLevel: () => {},
+    setHeartbeat: () => {},
+    setKeepAlive: () => {},
+    ...settings,
+  }).get(name);
   if (applier === undefined) throw new Error(`no applier for ${name}`);
   return applier;
 }
@@ -44,6 +48,27 @@ describe("the heartbeat", () => {
     await apply(applier, "15m");
     await applier.withdraw?.(new AbortController().signal);
     expect(heartbeat.set).toEqual([900_000, undefined]);
+  });
+});
+
+describe("the keep-alive", () => {
+  describeApplierContract(async () => {
+    const set: (number | undefined)[] = [];
+    return {
+      create: () => find("keepAlive", { setKeepAlive: (mostMs) => set.push(mostMs) }),
+      legal: ["3m", "1177s"],
+      illegal: ["29s", "20m", "1178s", "", 180, null, { most: "3m" }],
+      observe: async () => set.at(-1),
+    };
+  });
+
+  test("wished by the twin counts for the next session, and never against the least that is configured", () => {
+    const wish = new KeepAliveWish({ keepAliveMs: 180_000, leastKeepAliveMs: 60_000 });
+    expect([wish.leastMs, wish.mostMs]).toEqual([60_000, 180_000]);
+    wish.wish(30_000);
+    expect([wish.leastMs, wish.mostMs]).toEqual([30_000, 30_000]);
+    wish.wish(undefined);
+    expect([wish.leastMs, wish.mostMs]).toEqual([60_000, 180_000]);
   });
 });
 

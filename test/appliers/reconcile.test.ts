@@ -170,7 +170,10 @@ describe("the agent's own component", () => {
       {
         component: "latebind",
         property: "loglevel",
-        outcome: { status: "rejected", problems: ["latebind has no such setting; known: logLevel"] },
+        outcome: {
+          status: "rejected",
+          problems: ["latebind has no such setting; known: logLevel, heartbeat, keepAlive"],
+        },
       },
     ]);
   });

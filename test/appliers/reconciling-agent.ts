@@ -25,6 +25,7 @@ export class ReconcilingAgent {
     const settings = createAgentSettings({
       setLogLevel: (level) => this.levels.push(level),
       setHeartbeat: () => {},
+      setKeepAlive: () => {},
     });
     return { properties, components: new Map([["latebind", settings]]) };
   }

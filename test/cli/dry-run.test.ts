@@ -46,7 +46,7 @@ describe("a dry run", () => {
       code: 0,
       stderr: "",
       stdout: [
-        "latebind.logLevel: log from debug on",
+        "latebind.logLevel: set the log level to debug",
         "firewall: hand the value to the handler firewall (by the privileged helper)",
         "site: write DIR/site.env as env, mode 0644, then run /usr/bin/systemctl try-restart my-app.service (DIR/site.env is missing)",
         "done: write DIR/done.json as json, mode 0644 (it is like that already)",
@@ -63,7 +63,7 @@ describe("a dry run", () => {
     expect(await dryRun(folder, desired)).toMatchObject({
       code: 1,
       stdout: [
-        "latebind.loglevel: refused: latebind has no such setting; known: logLevel",
+        "latebind.loglevel: refused: latebind has no such setting; known: logLevel, heartbeat, keepAlive",
         "latebind.logLevel: refused: logLevel: expected one of error, warning, notice, info, debug",
         "site: refused: site.a b: not a variable name (letters, digits and _, not starting with a digit)",
         "",
