@@ -20,9 +20,9 @@ export function announce(
   log[isGrave ? "error" : "warning"](`${room}.failed`, { error, next: nextWords(next), inMs: delayMs });
   onHealth({ at: "waiting", forMs: delayMs, untilMs, next: nextWords(next), error: { code, message } });
   const record = phase.at === "online" ? hubHistory(history, phase.assignment.hub) : undefined;
-  const times = (record ?? history.dps).streak?.times ?? 1;
-  // A long outage is told at its 1st, 2nd, 4th, 8th … attempt: the flash has to last for years.
-  if (phase.at !== "identifying" && !Number.isInteger(Math.log2(times))) return;
+  const { streak, failures } = record ?? history.dps;
+  const times = streak?.times ?? 1;
+  if (phase.at === "identifying" ? !isTold(history.identityFailures) : !isTold(failures, times)) return;
   const strike = record !== undefined && isRefusal(error) ? { strike: record.strikes.length } : {};
   journal.write({
     kind: "failed",
@@ -34,6 +34,18 @@ export function announce(
     next: nextWords(next),
     nextAtMs: untilMs,
   });
+}
+
+/** How many failures in a row are told when they change their code. */
+const mostChanges = 64;
+
+/** A long outage is told at its 1st, 2nd, 4th, 8th … attempt, whatever the codes: the flash has to last for years. */
+function isTold(failures: number, times = failures): boolean {
+  return isPower(failures) || (failures < mostChanges && isPower(times));
+}
+
+function isPower(count: number): boolean {
+  return Number.isInteger(Math.log2(count));
 }
 
 /** What a phase is about to do, for a person. */

@@ -60,7 +60,7 @@ export function dpsDelayMs(
   const isAway = !hasFallback && /\/(?:name-not-found|unreachable|connect-timeout)$/.test(error.code);
   return spreadMs(
     error,
-    isAway ? backoff(ladders.dpsAway, times, random) : backoff(ladders.dps, dps.failures, random),
+    isAway ? backoff(ladders.dpsAway, dps.failures, random) : backoff(ladders.dps, dps.failures, random),
     moment,
   );
 }

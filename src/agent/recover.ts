@@ -66,13 +66,17 @@ export function resume(
   return { next, delayMs };
 }
 
+/** A shorter wait is not worth a write to flash; after a restart it is drawn anew. */
+const memorableMs = 5 * 60_000;
+
 function afterDps(phase: Provisioning, error: AgentError, history: History, moment: Moment): Decision {
   const { nowMs } = moment;
   const delayMs = dpsDelayMs(error, history, moment, phase.fallback !== undefined);
   const floor = error.retryAfterMs === undefined ? {} : { floorMs: nowMs + error.retryAfterMs };
-  const { floorMs: _old, ...dps } = history.dps;
-  const remembered = withDps({ ...history, dps }, { notBeforeMs: nowMs + delayMs, ...floor });
-  const dueMs = dpsDueMs(remembered, moment);
+  const { floorMs: _floor, notBeforeMs: _due, ...dps } = history.dps;
+  const long = delayMs < memorableMs ? {} : { notBeforeMs: nowMs + delayMs };
+  const remembered = withDps({ ...history, dps }, { ...long, ...floor });
+  const dueMs = Math.max(nowMs + delayMs, dpsDueMs(remembered, moment));
   return turn({ ...phase, claim: claimAfter(phase.claim, error) }, { dueMs, history: remembered, moment });
 }
 

@@ -54,6 +54,7 @@ class Journey {
   #phase: Phase = { at: "identifying" };
   #isRestored = false;
   #isReady = false;
+  #isRenewing = false;
 
   constructor(parts: Parts, device: Device) {
     this.#parts = parts;
@@ -176,11 +177,15 @@ class Journey {
 
   async #serve(phase: Online, signal: AbortSignal): Promise<Phase> {
     const { onHealth, clock, log, journal } = this.#parts;
-    const { hub } = phase.assignment;
+    const { hub, deviceId } = phase.assignment;
     onHealth({ at: "connecting", hub });
+    // Routine, some thirty times a day, is not worth a line on flash.
+    const isRenewal = this.#isRenewing;
+    this.#isRenewing = false;
     let acceptedAt: number | undefined;
     const onAccepted = async (isFallback: boolean) => {
       acceptedAt = clock.monotonic();
+      if (!isRenewal) journal.write({ kind: "connected", hub, deviceId });
       this.#parts.clockWatch.calm();
       this.#memory.history = afterAccepted(this.#memory.history, hub, isFallback);
       await this.#memory.save();
@@ -191,7 +196,8 @@ class Journey {
       const serving = { phase, parts: this.#parts, device: this.#device, onAccepted, now };
       const ended = await serve(serving, signal);
       log.info("hub.left", { because: ended.because });
-      journal.write({ kind: "left", hub, because: ended.because });
+      this.#isRenewing = ended.because === "token renewal";
+      if (!this.#isRenewing) journal.write({ kind: "left", hub, because: ended.because });
       if (ended.afterMs !== undefined) await clock.sleep(ended.afterMs, signal);
       return ended.next;
     } catch (error) {

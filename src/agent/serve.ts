@@ -65,14 +65,13 @@ interface Serving {
  */
 export async function serve(serving: Serving, signal: AbortSignal): Promise<Ended> {
   const { parts, onAccepted } = serving;
-  const { clock, log, journal } = parts;
+  const { clock, log } = parts;
   const phase = onceAccepted(serving.phase);
   const startedAt = clock.monotonic();
   const { session: opened, standing } = await connect(phase, parts, signal);
   await using session = opened;
   const { hub, deviceId } = phase.assignment;
   log.notice("hub.connected", { hub, deviceId, tookMs: Math.round(clock.monotonic() - startedAt) });
-  journal.write({ kind: "connected", hub, deviceId });
   await onAccepted(phase.owedDps !== undefined);
   await promote(phase, parts);
   return await stay({ ...serving, phase }, session, standing, signal);

@@ -33,12 +33,12 @@ export function parseHistory(value: Json): StoredHistory | undefined {
  * Two histories with the same essence need no second write.
  */
 export function essence({ dps, hubs, about }: History): string {
-  const { proof: _proof, streak, failures, ...call } = dps;
+  const { proof: _proof, streak: _last, failures, ...call } = dps;
   const places = Object.entries(hubs).map(([hub, record]) => {
-    const { blame: _blame, streak: last, failures: times, ...rest } = record;
-    return [hub, { ...rest, failures: magnitude(times), code: last?.code }];
+    const { blame: _blame, streak: _code, failures: times, ...rest } = record;
+    return [hub, { ...rest, failures: magnitude(times) }];
   });
-  return JSON.stringify([{ ...call, failures: magnitude(failures), code: streak?.code }, places, about]);
+  return JSON.stringify([{ ...call, failures: magnitude(failures) }, places, about]);
 }
 
 function magnitude(count: number): number {

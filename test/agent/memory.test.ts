@@ -1,3 +1,5 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import {
   leastGapMs,
@@ -8,13 +10,16 @@ import {
 } from "../../src/agent/budget.ts";
 import { countFailure } from "../../src/agent/count-failure.ts";
 import { afterIdentified, blankHistory, hubHistory, type History } from "../../src/agent/history.ts";
+import { readJournal } from "../../src/agent/journal.ts";
 import { Memory } from "../../src/agent/memory.ts";
 import { recover, resume } from "../../src/agent/recover.ts";
 import { essence, parseHistory, type StoredHistory } from "../../src/agent/stored-history.ts";
 import type { Store } from "../../src/platform/store.ts";
 import { isJson } from "../../src/platform/json.ts";
+import { startCloud } from "../cloud/cloud.ts";
 import { ManualClock } from "../manual-clock.ts";
 import { dpsWas, error, fail, hour, hubWas, Life, minute, on, online, provisioning } from "./decisions.ts";
+import { Gateway } from "./gateway.ts";
 
 const day = 24 * hour;
 
@@ -101,10 +106,59 @@ describe("the memory", () => {
     expect(store.writes).toBeGreaterThan(5);
   });
 
+  test("writes as little for a new device that waits a day for its network, though the failures change", async () => {
+    const store = new MemoryStore();
+    const memory = new Memory(store, new ManualClock(0));
+    let attempts = 0;
+    for (let nowMs = 0; nowMs < day; attempts += 1) {
+      const away = error("retry", undefined, attempts % 2 === 0 ? "mqtt/unreachable" : "mqtt/name-not-found");
+      const moment = { nowMs, refusalRetryMs: 30_000, random: () => 0.5 };
+      const counted = countFailure(memory.history, provisioning(), away, moment);
+      const { history, delayMs } = recover(provisioning(), away, counted.history, moment);
+      memory.history = history;
+      await memory.save();
+      nowMs += delayMs;
+    }
+    expect(attempts).toBeGreaterThan(1_000);
+    expect(store.writes).toBeLessThan(15);
+  });
+
   test("tells a refusal from none", () => {
     const { history } = fail(online(), error("reprovision"), blankHistory);
     expect(essence(history)).not.toBe(essence(blankHistory));
   });
+});
+
+test("a device that is well writes two lines of journal at a start, and neither state nor journal after that", async () => {
+  await using cloud = await startCloud({ assigningAnswers: 0 });
+  const clock = new ManualClock();
+  await using gateway = new Gateway(cloud, { clock });
+  const { registrationId, key, stateDirectory } = gateway;
+  cloud.levers.enrollments.put({ registrationId, primaryKey: key, hub: "test" });
+  const files = () =>
+    readdirSync(stateDirectory).map((name) => {
+      const path = join(stateDirectory, name);
+      return { name, text: name.startsWith("journal") ? "" : readFileSync(path, "utf8") };
+    });
+  await gateway.start();
+  await gateway.connected();
+  await gateway.stop();
+  const [state, lines] = [files(), readJournal(stateDirectory).length];
+  await gateway.start();
+  await gateway.until(() => gateway.events("hub.connected").length === 2, "it is connected again");
+  expect(readJournal(stateDirectory).slice(lines)).toMatchObject([
+    { kind: "started" },
+    { kind: "connected" },
+  ]);
+  for (let renewal = 3; renewal < 10; renewal += 1) {
+    await gateway.until(() => gateway.health.at(-1)?.at === "connected", "it is connected");
+    await clock.someoneSleeps();
+    clock.advance(hour);
+    await gateway.until(() => gateway.events("hub.connected").length === renewal, "the token was renewed");
+  }
+  await gateway.stop();
+  expect(readJournal(stateDirectory)).toHaveLength(lines + 2);
+  expect(files()).toEqual(state);
 });
 
 describe("a start", () => {
