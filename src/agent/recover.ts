@@ -93,7 +93,8 @@ function afterHub(phase: Online, error: AgentError, history: History, moment: Mo
       return sameHub(phase, error, judged.history, moment);
     case "refused": {
       const { verdicts } = hubHistory(judged.history, hub);
-      const notBeforeMs = moment.nowMs + backoff(ladders.refused, verdicts, moment.random);
+      const notBeforeMs =
+        moment.nowMs + spreadMs(error, backoff(ladders.refused, verdicts, moment.random), moment);
       const because = error.code.startsWith("identity/")
         ? `the key for ${hub} is of no use: ${error.code}`
         : `${hub} refused device "${phase.assignment.deviceId}" twice in a row`;
