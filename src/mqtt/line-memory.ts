@@ -34,15 +34,15 @@ export function isBlocked({ blockedAtMs }: NetworkMemory, nowMs: number): boolea
   return blockedAtMs !== undefined && nowMs >= blockedAtMs && nowMs - blockedAtMs < dayMs;
 }
 
-/** A connection died of silence: three quarters of the time that was too long, and not less than the operator wants. */
+/** A connection died of silence: three quarters of the time that was too long, within the bounds that the operator set. */
 export function shorter(
   entry: NetworkMemory,
   diedAtMs: number,
-  leastMs: number,
+  { leastMs, mostMs }: { readonly leastMs: number; readonly mostMs: number },
   nowMs: number,
 ): NetworkMemory {
   const ms = Math.max(leastMs, Math.round(diedAtMs * 0.75));
-  return { ...entry, keepAlive: { ms, sinceMs: nowMs } };
+  return ms >= mostMs ? entry : { ...entry, keepAlive: { ms, sinceMs: nowMs } };
 }
 
 /** A day without such a death: a quarter longer, until nothing is left to remember. */

@@ -201,7 +201,7 @@ export class Line {
     const death = this.#deathOn(network);
     return death === undefined
       ? longer(known, keepAlive.mostMs, clock.now())
-      : shorter(known, death.keepAliveMs, keepAlive.leastMs, clock.now());
+      : shorter(known, death.keepAliveMs, keepAlive, clock.now());
   }
 
   async #opened(link: Link, keepAliveMs: number, { network, keepAlive }: NetworkMemory): Promise<void> {

@@ -177,6 +177,15 @@ describe("row 53: the keep-alive of a network", () => {
     expect(site.written.at(-1)).toEqual([]);
   });
 
+  test("that may not be shortened is left alone, and nothing is written", async () => {
+    site.bounds = { leastMs: 180_000, mostMs: 180_000 };
+    site.restart();
+    await site.open();
+    await dieOfSilence();
+    expect(keepAlives()).toEqual([180_000, 180_000]);
+    expect(site.written).toEqual([]);
+  });
+
   test("that is shorter already stays as it is", async () => {
     await site.open();
     await dieOfSilence();

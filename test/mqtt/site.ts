@@ -34,6 +34,7 @@ export class Site {
   readonly log = new RecordingLog();
   readonly tried: LinkOptions[] = [];
   readonly written: LineMemory[] = [];
+  bounds = { leastMs: 30_000, mostMs: 180_000 };
   network = "eth0 via 10.0.0.1";
   /** What each way fails with; undefined where it works. */
   mqtt: string | undefined;
@@ -57,7 +58,7 @@ export class Site {
       clock: this.clock,
       log: this.log.log,
       network: () => this.network,
-      keepAlive: { leastMs: 30_000, mostMs: 180_000 },
+      keepAlive: this.bounds,
     });
     return this.line;
   }
