@@ -3,7 +3,7 @@ import { chmodSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { TpmCredential } from "../../src/identity/identity.ts";
-import { readResponseCode } from "../../src/identity/tpm/response-code.ts";
+import { isAboutInput, readResponseCode } from "../../src/identity/tpm/response-code.ts";
 import { TpmDevice } from "../../src/identity/tpm/tpm-device.ts";
 import { tpmFailure } from "../../src/identity/tpm/tpm-failure.ts";
 import { Tpm, type TpmSettings } from "../../src/identity/tpm/tpm.ts";
@@ -257,6 +257,17 @@ describe("a response code", () => {
     const failure = tpmFailure("load", code);
     expect(failure.code).toBe(expected);
     expect(failure.message).toContain(`tpm2_load: 0x${code.toString(16).toUpperCase()}`);
+  });
+
+  test.each([
+    [0x1df, true],
+    [0x18b, true],
+    [0x101, true],
+    [0x922, false],
+    [0x90a, false],
+    [0x000a000a, false],
+  ])("%i finds fault with what the TPM was given: %s", (code, expected) => {
+    expect(isAboutInput(code)).toBe(expected);
   });
 
   test("of failure is the death of the TPM only where nothing else is answered", () => {

@@ -48,6 +48,14 @@ export function factOf(code: number): TpmFact {
   return facts[number] ?? "other";
 }
 
+/**
+ * Whether the TPM finds fault with what it was given, and will do so again; everything else tells of its own state. Secrets that are
+ * not for its keys some TPMs answer with a plain failure.
+ */
+export function isAboutInput(code: number): boolean {
+  return (code & 0x80) !== 0 || factOf(code) === "failure";
+}
+
 export function printCode(code: number): string {
   return `0x${code.toString(16).toUpperCase().padStart(3, "0")}`;
 }

@@ -2,6 +2,7 @@ import { AgentError } from "../../platform/failure.ts";
 import type { WrappedKey } from "../identity.ts";
 import { parseAuthenticationKey } from "./authentication-key.ts";
 import { readAuthorization } from "./read-authorization.ts";
+import { isAboutInput } from "./response-code.ts";
 import type { TpmCommands } from "./tpm-commands.ts";
 import { sessionFile, type TpmSettings } from "./tpm.ts";
 
@@ -53,7 +54,8 @@ async function open(
   const result = await commands.attempt(tool, args);
   if (result.status === "done") return;
   const failure = await commands.refusal(tool, result.code);
-  throw failure.code === "identity/tpm-refused" ? because(failure) : failure;
+  const isWrong = failure.code === "identity/tpm-refused" && isAboutInput(result.code);
+  throw isWrong ? because(failure) : failure;
 }
 
 function foreign(cause: AgentError): AgentError {

@@ -2,6 +2,7 @@ import { AgentError } from "../../platform/failure.ts";
 import type { Identity, Key, TpmCredential, WrappedKey } from "../identity.ts";
 import { readEndorsementKey, readStorageRootKey, type PrimaryKeys } from "./primary-keys.ts";
 import { tpmRegistrationId } from "./registration-id.ts";
+import { isAboutInput } from "./response-code.ts";
 import { takeInKey } from "./take-in-key.ts";
 import type { TpmCommands } from "./tpm-commands.ts";
 import { tpmDigest } from "./tpm-digest.ts";
@@ -78,7 +79,7 @@ export class TpmDevice {
     const loaded = await commands.attempt("load", ["-C", this.#tpm.settings.srkHandle, ...files]);
     if (loaded.status === "refused") {
       const failure = await commands.refusal("load", loaded.code);
-      if (failure.code === "identity/tpm-refused") return undefined;
+      if (failure.code === "identity/tpm-refused" && isAboutInput(loaded.code)) return undefined;
       throw failure;
     }
     // From a file, whose size the tool knows: then it is one command to the TPM, and not four.
