@@ -23,6 +23,8 @@ function fault(
         do: act(scene),
         times: scene.pick([1, 2, 3]),
       });
+      // Who is content does not connect, and meets no fault of connecting.
+      if (scene.random() < 0.5) scene.gateway.inputs.tell({ kind: "network-changed", because: "the soak" });
       return () => {
         if (faults.list().some(({ id }) => id === rule.id)) faults.remove(rule.id);
       };
