@@ -15,6 +15,10 @@ interface Life {
   /** Absent where the gateway lives in real time. */
   readonly clock?: ManualClock;
   readonly durationMs: number;
+  /** Whether the agent says so itself; asked of the gateway where absent. */
+  readonly isConnected?: () => boolean;
+  /** Whoever mended something may tell the agent. */
+  readonly onMended?: (isLast: boolean) => void;
   /** How many times faster than real the agent's time passes; 1 without a clock. */
   readonly speed: number;
 }
@@ -50,7 +54,10 @@ export async function liveThrough(life: Life): Promise<Lived> {
     await time.tick();
     const ripe = due.filter(({ atMs }) => atMs <= time.now());
     due = due.filter((one) => !ripe.includes(one));
-    for (const { mend } of ripe) await mend();
+    for (const { mend } of ripe) {
+      await mend();
+      life.onMended?.(false);
+    }
     if (time.now() < nextAtMs) continue;
     nextAtMs = time.now() + (2 + 10 * random()) * 1000;
     want(scene, count);
@@ -64,7 +71,8 @@ export async function liveThrough(life: Life): Promise<Lived> {
   }
   for (const { mend } of due) await mend();
   life.cloud.faults.clear();
-  return { strikes, names, recoveredInMs: await recover(scene, time) };
+  life.onMended?.(true);
+  return { strikes, names, recoveredInMs: await recover(life, scene, time) };
 }
 
 /** Another desired document, where the device has a home. */
@@ -74,14 +82,15 @@ function want(scene: Scene, count: number): void {
   if (home !== undefined) scene.cloud.levers.patchTwin(home, scene.gateway.registrationId, { desired });
 }
 
-async function recover(scene: Scene, time: SoakTime): Promise<number> {
+async function recover(life: Life, scene: Scene, time: SoakTime): Promise<number> {
   const { gateway, cloud } = scene;
   const { registrationId } = gateway;
   const startedAt = time.now();
   const last = { site: { count: "last" } };
   cloud.levers.enrollments.change(registrationId, { initialTwin: { desired: last } });
   let toldHome: string | undefined;
-  while (!isConverged(scene)) {
+  const isConnected = life.isConnected ?? (() => gateway.health.at(-1)?.at === "connected");
+  while (!isConnected() || !isConverged(scene)) {
     await time.tick();
     if (time.now() - startedAt > longestRecoveryMs)
       throw new Error(`not back after ${longestRecoveryMs} ms: ${gateway.status}\n${tail(gateway)}`);
@@ -97,7 +106,7 @@ async function recover(scene: Scene, time: SoakTime): Promise<number> {
 function isConverged(scene: Scene): boolean {
   const { cloud, gateway } = scene;
   const home = homeOf(scene);
-  if (home === undefined || gateway.health.at(-1)?.at !== "connected") return false;
+  if (home === undefined) return false;
   const { desired, reported } = cloud.levers.twin(home, gateway.registrationId);
   const acknowledged = { ac: 200, av: desired.version };
   const site: unknown = reported.properties["site"];
