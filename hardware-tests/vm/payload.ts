@@ -1,7 +1,7 @@
 import { execFile } from "node:child_process";
 import { cp, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join, relative } from "node:path";
 import { promisify } from "node:util";
 
 const run = promisify(execFile);
@@ -12,21 +12,47 @@ export interface Payload extends AsyncDisposable {
   readonly path: string;
 }
 
-/**
- * What is brought into a machine: `node`, the agent as packages ship it in `agent/`, and these files.
- * @param files content by name.
- */
-export async function packPayload(files: Readonly<Record<string, string>>): Promise<Payload> {
+interface Contents {
+  /** The Debian packages, in `deb/`. */
+  readonly packages?: boolean;
+  /** The sources and what they need to be tested, in `sources/`. */
+  readonly sources?: boolean;
+  /** Text by name. */
+  readonly files?: Readonly<Record<string, string>>;
+}
+
+/** Packs what is to be brought into a machine. */
+export async function packPayload({
+  packages = false,
+  sources = false,
+  files = {},
+}: Contents): Promise<Payload> {
   const folder = await mkdtemp(join(tmpdir(), "latebind-payload-"));
   const content = join(folder, "content");
-  await mkdir(join(content, "agent"), { recursive: true });
-  await run(process.execPath, [join(root, "packaging", "bundle.ts")]);
-  for (const name of ["latebind.cjs", "tls-signer.node"])
-    await cp(join(root, "dist", name), join(content, "agent", name));
-  await cp(process.execPath, join(content, "node"));
+  await mkdir(content);
+  if (packages)
+    await polite(process.execPath, "packaging/deb.ts", "--quick", "--output", join(content, "deb"));
+  if (sources) await copySources(join(content, "sources"));
   for (const [name, text] of Object.entries(files)) await writeFile(join(content, name), text);
   const path = join(folder, "payload.ext4");
-  await run("mke2fs", ["-q", "-t", "ext4", "-d", content, path, "256M"]);
+  await polite("mke2fs", "-q", "-t", "ext4", "-d", content, path, "1G");
   await rm(content, { recursive: true });
   return { path, [Symbol.asyncDispose]: async () => rm(folder, { recursive: true }) };
+}
+
+/** What tests never read, and is most of the weight. */
+const unread =
+  /^(\.git|dist|node_modules\/(\.cache|@oxlint|@oxlint-tsgolint|@oxfmt|oxlint|oxfmt|typescript|@typescript|knip)|test\/[\w-]+\/node_modules)$/;
+
+async function copySources(to: string): Promise<void> {
+  await cp(root, to, {
+    recursive: true,
+    verbatimSymlinks: true,
+    filter: (path) => !unread.test(relative(root, path)) && basename(path) !== ".vite",
+  });
+}
+
+/** Others may want the machine too. */
+async function polite(...command: readonly string[]): Promise<void> {
+  await run("nice", ["-n", "5", ...command], { cwd: root, maxBuffer: 64 * 1024 * 1024 });
 }
