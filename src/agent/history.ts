@@ -125,7 +125,9 @@ export function afterAccepted(history: History, hub: string, isFallback: boolean
   const accepted = withHub({ ...history, hubs }, hub, { failures, shortSessions, suspicions });
   if (isFallback) return accepted;
   const { notBeforeMs: _due, ...dps } = accepted.dps;
-  return { ...accepted, dps: { ...dps, failures: 0, answers: 0 } };
+  // What other hubs thought of us is of no account any more.
+  const own = { [hub]: hubHistory(accepted, hub) };
+  return { ...accepted, hubs: own, dps: { ...dps, failures: 0, answers: 0 } };
 }
 
 /** A session ended after this time, whatever the reason; `wasCut` by the other side. */

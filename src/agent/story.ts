@@ -1,4 +1,7 @@
+import type { History } from "./history.ts";
 import type { JournalEntry } from "./journal.ts";
+
+const day = 24 * 60 * 60_000;
 
 /**
  * The journal in sentences, one for each entry: `2026-11-22 14:02:10Z  hub-test refused device "gw-1" (CONNACK 5) …, strike 1 of 2; next: …`.
@@ -11,6 +14,23 @@ export function tellStory(entries: readonly JournalEntry[]): readonly string[] {
     if (entry.kind === "connected") lastHub = entry.hub;
     return `${moment(entry.atMs)}  ${says}`;
   });
+}
+
+/** What is remembered beside the journal, as far as a person may wonder: what DPS cost, and what holds the agent back. Pure. */
+export function tellStanding({ dps, hubs }: History, nowMs: number): readonly string[] {
+  const spent = dps.spent.filter(({ atMs }) => atMs > nowMs - day);
+  const bytes = spent.reduce((sum, expense) => sum + expense.bytes, 0);
+  const conversations = spent.length === 1 ? "1 conversation" : `${spent.length} conversations`;
+  const held = Object.entries(hubs).filter(([, { notBeforeMs = 0 }]) => notBeforeMs > nowMs);
+  return [
+    `In the last 24 hours: ${conversations} with DPS, some ${Math.round(bytes / 1000)} kB.`,
+    ...((dps.notBeforeMs ?? 0) > nowMs
+      ? [`DPS is asked again from ${moment(dps.notBeforeMs ?? 0)} on, or at once: latebind reprovision`]
+      : []),
+    ...held.map(
+      ([hub, { notBeforeMs = 0 }]) => `${hub} refused us; it is tried again from ${moment(notBeforeMs)} on.`,
+    ),
+  ];
 }
 
 function sentence(entry: JournalEntry, lastHub: string | undefined): string {

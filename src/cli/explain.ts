@@ -1,6 +1,9 @@
 import { readJournal, type JournalEntry } from "../agent/journal.ts";
-import { tellStory } from "../agent/story.ts";
+import { parseHistory, type StoredHistory } from "../agent/stored-history.ts";
+import { tellStanding, tellStory } from "../agent/story.ts";
 import { systemCode } from "../platform/failure.ts";
+import { peekStore } from "../platform/store.ts";
+import type { Clock } from "../platform/time.ts";
 import { exitCode } from "./exit-code.ts";
 import type { CliIo } from "./io.ts";
 
@@ -11,15 +14,22 @@ export interface ExplainOptions {
 }
 
 /** `latebind explain`: what the agent met and decided, from its journal in the state directory; works without a running agent. */
-export function explainJournal(stateDirectory: string, { json, last }: ExplainOptions, io: CliIo): number {
+export function explainJournal(
+  stateDirectory: string,
+  { json, last }: ExplainOptions,
+  clock: Pick<Clock, "now">,
+  io: CliIo,
+): number {
   const count = last === undefined ? Infinity : Number(last);
   if (!(count >= 1)) {
     io.stderr(`--last ${last}: expected how many entries to tell, 1 or more\n`);
     return exitCode.usage;
   }
   let entries: readonly JournalEntry[];
+  let stored: StoredHistory | undefined;
   try {
     entries = readJournal(stateDirectory).slice(-count);
+    stored = peekStore(stateDirectory, "history", parseHistory);
   } catch (error) {
     if (systemCode(error) === "") throw error;
     io.stderr(
@@ -27,13 +37,13 @@ export function explainJournal(stateDirectory: string, { json, last }: ExplainOp
     );
     return exitCode.failure;
   }
-  if (json === true) io.stdout(`${JSON.stringify(entries, undefined, 2)}\n`);
-  else if (entries.length === 0) io.stdout(`Nothing is in the journal in ${stateDirectory} yet.\n`);
-  else
-    io.stdout(
-      tellStory(entries)
-        .map((line) => `${line}\n`)
-        .join(""),
-    );
+  if (json === true) {
+    io.stdout(`${JSON.stringify(entries, undefined, 2)}\n`);
+    return exitCode.ok;
+  }
+  if (entries.length === 0) io.stdout(`Nothing is in the journal in ${stateDirectory} yet.\n`);
+  const nowMs = Math.max(clock.now(), stored?.atMs ?? 0);
+  const standing = stored === undefined ? [] : ["", ...tellStanding(stored.history, nowMs)];
+  for (const line of [...tellStory(entries), ...standing]) io.stdout(`${line}\n`);
   return exitCode.ok;
 }

@@ -171,7 +171,8 @@ function describeMemory(
     .option("--last <count>", "only so many entries, the newest")
     .option("--json", "as JSON")
     .action((options: ExplainOptions) => {
-      finish(explainJournal(configSources(defaultConfigFile, io.env).stateDirectory, options, io));
+      const { stateDirectory } = configSources(defaultConfigFile, io.env);
+      finish(explainJournal(stateDirectory, options, clock, io));
     });
   program
     .command("simulate")

@@ -56,7 +56,9 @@ describe("latebind explain", () => {
       env: { STATE_DIRECTORY: gateway.stateDirectory },
     });
     expect(code).toBe(0);
-    const lines = stdout.trimEnd().split("\n");
+    const [story = "", standing = ""] = stdout.split("\n\n");
+    expect(standing).toBe("In the last 24 hours: 2 conversations with DPS, some 15 kB.\n");
+    const lines = story.split("\n");
     expect(lines.every((line) => /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\dZ {2}\S/.test(line))).toBe(true);
     const [old, fresh] = [cloud.hub("test").host, cloud.hub("production").host];
     const expected = [
