@@ -68,7 +68,7 @@ export async function followTwin(following: Following, signal: AbortSignal): Pro
     const wakeInMs = Math.min(applyInMs, told.againInMs ?? Infinity, device.probeInMs(), device.driftInMs());
     following.attendance.begin();
     using alarm = new InputAlarm(parts.inputs, wakeInMs, ["apply-now"]);
-    const wakers = AbortSignal.any([alarm.signal, parts.desk.programs.news()]);
+    const wakers = [alarm.signal, parts.desk.programs.news()];
     const patches = await waitForPatches(session, wakers, leave, signal);
     if (patches === undefined) return;
     // What local programs have to tell is no reason to try again what failed.
@@ -114,16 +114,16 @@ async function applyNewest(
 /** The patches; none when there is something else to do; undefined when the session is to be left. */
 async function waitForPatches(
   session: Session,
-  wakers: AbortSignal,
+  wakers: readonly AbortSignal[],
   leave: AbortSignal,
   signal: AbortSignal,
 ): Promise<readonly unknown[] | undefined> {
   try {
-    return await session.desiredPatches(AbortSignal.any([signal, leave, wakers]));
+    return await session.desiredPatches(AbortSignal.any([signal, leave, ...wakers]));
   } catch (error) {
     if (signal.aborted || session.lost.aborted) throw error;
     if (leave.aborted) return undefined;
-    if (wakers.aborted) return [];
+    if (wakers.some((waker) => waker.aborted)) return [];
     throw error;
   }
 }
