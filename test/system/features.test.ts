@@ -86,6 +86,50 @@ id -un > /var/lib/latebind/handler-user
     expect(await run("cat /var/lib/latebind/handler-user")).toBe("latebind");
   });
 
+  it("the helper does as root what the configuration names, where its drop-in allows it, and ends when idle", async () => {
+    await run("install -d /etc/root-app");
+    await gateway.machine.write(
+      "/etc/latebind/config.d/root.toml",
+      `[[apply]]
+property = "rooted"
+file = "/etc/root-app/rooted.json"
+mode = "0600"
+privileged = true
+[[apply]]
+property = "who"
+handler = "who"
+privileged = true
+`,
+    );
+    await gateway.machine.write(
+      "/etc/latebind/handlers/who",
+      "#!/bin/sh\nid -un > /etc/root-app/who\n",
+      0o755,
+    );
+    gateway.cloud.levers.patchTwin("test", "gw-0042", { desired: { rooted: { depth: 3 }, who: 1 } });
+    await restarted();
+    expect((await acknowledged("rooted", (ac) => ac === 500)).ad).toMatch(/read-only|EROFS/);
+    await run(`mkdir -p /etc/systemd/system/latebind-apply.service.d
+      sed 's/^#ReadWritePaths=.*/ReadWritePaths=\\/etc\\/root-app/' /usr/share/doc/latebind/examples/latebind-apply.conf \
+        > /etc/systemd/system/latebind-apply.service.d/local.conf
+      systemctl daemon-reload; systemctl stop latebind-apply.service`);
+    await restarted();
+    await acknowledged("rooted", (ac) => ac === 200);
+    await acknowledged("who", (ac) => ac === 200);
+    expect(
+      await run("stat -c '%U %a' /etc/root-app/rooted.json; cat /etc/root-app/rooted.json /etc/root-app/who"),
+    ).toMatch(/^root 600\n\{\s*"depth": 3\s*\}\s*root$/);
+    const stranger = await gateway.machine.try(
+      "runuser -u nobody -- perl -MSocket -e 'socket(S, AF_UNIX, SOCK_STREAM, 0); connect(S, sockaddr_un(\"/run/latebind-apply.sock\")) or exit 7'",
+    );
+    expect(stranger.exitCode).toBe(7);
+    await gateway.machine.until(
+      "systemctl is-active latebind-apply.service",
+      (state) => state === "inactive",
+      90_000,
+    );
+  });
+
   it("a key in a PKCS#11 token (SoftHSM) signs for DPS and hub", async () => {
     const key = randomBytes(32);
     gateway.cloud.levers.enrollments.put({ registrationId: "gw-token", primaryKey: key.toString("base64") });
