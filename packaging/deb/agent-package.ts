@@ -25,6 +25,12 @@ unset NODE_OPTIONS NODE_PATH
 exec /usr/lib/latebind/node /usr/lib/latebind/latebind.cjs "$@"
 `;
 
+const overrides = `# daemon-reload, and whether the agent runs: neither has a word in deb-systemd-invoke.
+latebind: maintainer-script-calls-systemctl *
+# It names the interpreter for whoever runs it from the sources; here /usr/bin/latebind starts it on the private Node.
+latebind: script-not-executable [usr/lib/latebind/latebind.cjs]
+`;
+
 /** The package `latebind`: the bundled agent, its native parts, units, manuals, completions and licences. */
 export async function agentPackage(release: Release): Promise<DebianPackage> {
   const { root, work, date, version, target } = release;
@@ -69,6 +75,7 @@ export async function agentPackage(release: Release): Promise<DebianPackage> {
     partsList(product, packages, [{ name: "latebind-runtime", version: nodeVersion, licence: "MIT" }]),
   );
 
+  tree.write("usr/share/lintian/overrides/latebind", overrides);
   return {
     name: "latebind",
     version,

@@ -8,7 +8,7 @@ export function copyrightFile(licence: string, packages: readonly BundledPackage
       `usr/lib/latebind/*\nComment: ${name} ${version} is part of it.`,
       copyrightLine(licenceText) ?? `the authors of ${name}`,
       licenceName(licence, name),
-      licenceText,
+      licence === "Apache-2.0" ? apache : licenceText,
     ),
   );
   return [
@@ -17,6 +17,10 @@ export function copyrightFile(licence: string, packages: readonly BundledPackage
     ...theirs,
   ].join("\n");
 }
+
+/** Debian has the text on every system, and wants it named and not repeated. */
+const apache = `Licensed under the Apache License, Version 2.0, whose text is in
+/usr/share/common-licenses/Apache-2.0 on Debian systems.`;
 
 /** Each text is a licence of its own name: those of one kind differ in whom they name. */
 function licenceName(spdx: string, name: string): string {

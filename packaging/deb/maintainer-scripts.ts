@@ -67,7 +67,7 @@ const postrm = `#!/bin/sh
 set -e
 if [ "$1" = purge ]; then
   for unit in ${units}; do
-    [ ! -x /usr/bin/deb-systemd-helper ] || deb-systemd-helper purge "$unit" >/dev/null || true
+    ! command -v deb-systemd-helper >/dev/null || deb-systemd-helper purge "$unit" >/dev/null || true
   done
   # What the administrator put into /etc/latebind stays, and so do keys in a TPM or token; the user stays, because files may be its.
   rm -rf /var/lib/latebind /var/lib/latebind-apply /var/cache/latebind

@@ -67,8 +67,8 @@ export async function runtimePackage(release: Release): Promise<DebianPackage> {
       Depends: "libc6 (>= 2.28), libstdc++6, libgcc-s1",
       Description: [
         "private JavaScript runtime of latebind",
-        " Node.js, for latebind alone: distributions carry versions that are too old or no",
-        " longer supported. It is upgraded on its own when Node has security releases.",
+        " Node.js, for latebind alone: distributions carry versions that are too old or",
+        " no longer supported. It is upgraded on its own when Node has security releases.",
       ].join("\n"),
     },
   };
@@ -78,4 +78,7 @@ const overrides = `# Node's official binary has its libraries linked in; its sec
 latebind-runtime: embedded-library *
 # As nodejs.org builds it.
 latebind-runtime: hardening-no-pie *
+# The licences of everything in Node, word for word as Node ships them.
+latebind-runtime: copyright-file-contains-full-apache-2-license
+latebind-runtime: old-fsf-address-in-copyright-file
 `;

@@ -14,11 +14,15 @@ export interface Packages {
   readonly agent: string;
 }
 
-/** Builds both packages as they are in the sources, not compressed. */
-export async function buildPackages(folder: string): Promise<Packages> {
-  await run(process.execPath, ["packaging/deb.ts", "--quick", "--output", folder, "--version", "1.0.0"], {
-    cwd: root,
-  });
+/** Builds both packages as they are in the sources: quickly, or as they are shipped. */
+export async function buildPackages(folder: string, how: "quick" | "shipped" = "quick"): Promise<Packages> {
+  await run(
+    process.execPath,
+    ["packaging/deb.ts", ...(how === "quick" ? ["--quick"] : []), "--output", folder, "--version", "1.0.0"],
+    {
+      cwd: root,
+    },
+  );
   const names = await readdir(folder);
   const find = (start: string) => join(folder, names.find((name) => name.startsWith(start)) ?? start);
   return { runtime: find("latebind-runtime_"), agent: find("latebind_") };
