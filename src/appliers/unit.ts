@@ -1,22 +1,24 @@
 import * as v from "valibot";
 import type { UnitRule } from "../config/config.ts";
-import { canonicalJson, isJsonObject, ownMember, type Json } from "../platform/json.ts";
+import { canonicalJson, type Json } from "../platform/json.ts";
 import type { Applier, Outcome, Parsed, Step } from "./applier.ts";
 import { changeUnit, readUnit, type UnitState } from "./systemctl.ts";
 import type { Failed } from "./write-target.ts";
 
-/** What the twin may say about one unit: `{"my-app.service": {"enabled": true, "started": true, "restart": "v2"}}`. */
+/**
+ * What the twin may say about one unit: `{"unit": "my-app.service", "enabled": true, "started": true, "restart": "v2"}`. In a list, because a
+ * twin has no dots in its keys.
+ */
 const wantedUnit = v.strictObject({
+  unit: v.string(),
   enabled: v.exactOptional(v.boolean()),
   started: v.exactOptional(v.boolean()),
   /** The unit is restarted whenever this text changes. */
   restart: v.exactOptional(v.pipe(v.string(), v.maxLength(256))),
 });
 type WantedUnit = v.InferOutput<typeof wantedUnit>;
-type WantedUnits = readonly (readonly [unit: string, wanted: WantedUnit])[];
 
 interface UnitStep extends Step {
-  readonly unit: string;
   readonly wanted: WantedUnit;
   readonly isRestarted: boolean;
 }
@@ -34,20 +36,21 @@ const keptUnits = v.array(
  */
 export function createUnitApplier(rule: UnitRule, systemctl: string): Applier {
   const manager = { systemctl, timeoutMs: rule.timeoutMs };
-  const applier: Applier<WantedUnits, UnitStep> = {
+  const applier: Applier<readonly WantedUnit[], UnitStep> = {
     fingerprint: canonicalJson({ units: rule.units }),
     isDurable: true,
     parse: async (value) => parseUnits(rule, value),
     plan: (units, { previous }) =>
-      units.map(([unit, wanted]) => {
-        const isRestarted = wanted.restart !== undefined && restartIn(previous, unit) !== wanted.restart;
-        return { says: wordsOf(unit, wanted, isRestarted), unit, wanted, isRestarted };
+      units.map((wanted) => {
+        const isRestarted =
+          wanted.restart !== undefined && restartIn(previous, wanted.unit) !== wanted.restart;
+        return { says: wordsOf(wanted, isRestarted), wanted, isRestarted };
       }),
     async execute(steps, signal) {
       const changed: string[] = [];
-      for (const { unit, wanted, isRestarted } of steps) {
+      for (const { wanted, isRestarted } of steps) {
         signal.throwIfAborted();
-        const result = await changeUnit(manager, unit, { ...wanted, isRestarted }, signal);
+        const result = await changeUnit(manager, wanted.unit, { ...wanted, isRestarted }, signal);
         changed.push(...result.changed);
         if (result.status === "failed") return { ...result.failure, changed };
       }
@@ -77,36 +80,41 @@ export function createUnitApplier(rule: UnitRule, systemctl: string): Applier {
     },
     async findDrift(steps, signal) {
       const drift: string[] = [];
-      for (const { unit, wanted } of steps)
-        drift.push(...differences(unit, wanted, await readUnit(manager, unit, signal)));
+      for (const { wanted } of steps)
+        drift.push(...differences(wanted, await readUnit(manager, wanted.unit, signal)));
       return drift;
     },
   };
   return applier;
 }
 
-function parseUnits({ property, units }: UnitRule, value: Json): Parsed<WantedUnits> {
-  if (!isJsonObject(value))
-    return { status: "rejected", problems: [`${property}: expected an object of units`] };
+function parseUnits({ property, units }: UnitRule, value: Json): Parsed<readonly WantedUnit[]> {
+  if (!Array.isArray(value))
+    return { status: "rejected", problems: [`${property}: expected a list of units`] };
   const problems: string[] = [];
-  const wanted: (readonly [string, WantedUnit])[] = [];
-  for (const [unit, member] of Object.entries(value)) {
-    const parsed = v.safeParse(wantedUnit, member);
-    if (!units.includes(unit))
-      problems.push(`${property}.${unit}: not in the local list; known: ${units.join(", ")}`);
-    else if (Array.isArray(member) || !parsed.success)
-      problems.push(`${property}.${unit}: expected enabled and started (true or false) and restart (a text)`);
-    else wanted.push([unit, parsed.output]);
+  const wanted: WantedUnit[] = [];
+  for (const [index, item] of value.entries()) {
+    const path = `${property}[${index}]`;
+    const parsed = v.safeParse(wantedUnit, item);
+    if (!parsed.success || Array.isArray(item))
+      problems.push(
+        `${path}: expected unit, and of enabled, started (true or false) and restart (a text) what matters`,
+      );
+    else if (!units.includes(parsed.output.unit))
+      problems.push(`${path}.unit: not in the local list; known: ${units.join(", ")}`);
+    else if (wanted.some(({ unit }) => unit === parsed.output.unit))
+      problems.push(`${path}.unit: named twice`);
+    else wanted.push(parsed.output);
   }
   return problems.length > 0 ? { status: "rejected", problems } : { status: "parsed", value: wanted };
 }
 
-function restartIn(previous: Json | undefined, unit: string): Json | undefined {
-  const before = isJsonObject(previous) ? ownMember(previous, unit) : undefined;
-  return isJsonObject(before) ? ownMember(before, "restart") : undefined;
+function restartIn(previous: Json | undefined, unit: string): string | undefined {
+  const before = v.safeParse(v.array(wantedUnit), previous);
+  return before.success ? before.output.find((one) => one.unit === unit)?.restart : undefined;
 }
 
-function wordsOf(unit: string, { enabled, started }: WantedUnit, isRestarted: boolean): string {
+function wordsOf({ unit, enabled, started }: WantedUnit, isRestarted: boolean): string {
   const words = [
     ...(enabled === undefined ? [] : [enabled ? "enabled" : "disabled"]),
     ...(started === undefined ? [] : [started ? "started" : "stopped"]),
@@ -116,8 +124,7 @@ function wordsOf(unit: string, { enabled, started }: WantedUnit, isRestarted: bo
 }
 
 function differences(
-  unit: string,
-  { enabled, started }: WantedUnit,
+  { unit, enabled, started }: WantedUnit,
   state: ({ readonly status: "read" } & UnitState) | Failed,
 ): readonly string[] {
   if (state.status === "failed") return [state.message];

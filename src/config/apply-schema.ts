@@ -37,7 +37,7 @@ export const applyRule = documented(
     units: documented(
       v.exactOptional(v.pipe(v.array(v.pipe(v.string(), v.regex(unitName))), v.minLength(1))),
       {
-        help: 'In place of file: the systemd units whose state the property says, and no others: {"my-app.service": {"enabled": true, "started": true, "restart": "text"}}. A changed text restarts the unit. It takes privileged = true.',
+        help: 'In place of file: the systemd units whose state the property says, and no others: [{"unit": "my-app.service", "enabled": true, "started": true, "restart": "text"}]. A changed text restarts the unit. It takes privileged = true.',
         expected: "a list of unit names with their endings",
         fix: 'write a list such as ["my-app.service"]',
         alternative: '["my-app.service"]',

@@ -28,16 +28,18 @@ describe("units", () => {
     return {
       create: () => applier,
       legal: [
-        { "app.service": { enabled: true, started: true } },
-        { "app.service": { enabled: true, started: false } },
+        [{ unit: "app.service", enabled: true, started: true }],
+        [{ unit: "app.service", enabled: true, started: false }],
       ],
       illegal: [
         1,
-        [],
+        {},
         "app.service",
-        { "sshd.service": { started: false } },
-        { "app.service": true },
-        { "app.service": { run: 1 } },
+        ["app.service"],
+        [{ started: true }],
+        [{ unit: "sshd.service", started: false }],
+        [{ unit: "app.service", run: 1 }],
+        [{ unit: "app.service" }, { unit: "app.service", started: true }],
       ],
       observe: async () => systemd.state("app.service"),
     };
@@ -45,32 +47,28 @@ describe("units", () => {
 
   test("only those of the local list may be named, and each problem is told with its path", async () => {
     const { applier } = machine();
-    const value = {
-      "sshd.service": {},
-      "--now": {},
-      "../app.service": {},
-      __proto__x: {},
-      "app.timer": { enabled: "yes" },
-    };
-    const known = "known: app.service, app.timer, static.service, broken.service, gone.service";
+    const units = ["sshd.service", "--now", "../app.service", "__proto__"].map((unit) => ({ unit }));
+    const value = [...units, { unit: "app.timer", enabled: "yes" }];
+    const known =
+      "not in the local list; known: app.service, app.timer, static.service, broken.service, gone.service";
     expect(await applier.parse(value)).toEqual({
       status: "rejected",
       problems: [
-        `units.sshd.service: not in the local list; ${known}`,
-        `units.--now: not in the local list; ${known}`,
-        `units.../app.service: not in the local list; ${known}`,
-        `units.__proto__x: not in the local list; ${known}`,
-        "units.app.timer: expected enabled and started (true or false) and restart (a text)",
+        `units[0].unit: ${known}`,
+        `units[1].unit: ${known}`,
+        `units[2].unit: ${known}`,
+        `units[3].unit: ${known}`,
+        "units[4]: expected unit, and of enabled, started (true or false) and restart (a text) what matters",
       ],
     });
   });
 
   test("are asked for what differs and nothing else", async () => {
     const { systemd, applier } = machine();
-    const wanted = {
-      "app.service": { enabled: true, started: true },
-      "app.timer": { enabled: true, started: true },
-    };
+    const wanted = [
+      { unit: "app.service", enabled: true, started: true },
+      { unit: "app.timer", enabled: true, started: true },
+    ];
     expect(await apply(applier, wanted)).toEqual({
       status: "applied",
       changed: ["enable app.service", "start app.service"],
@@ -82,29 +80,37 @@ describe("units", () => {
   test("are restarted when the text changes, not when it stays, and not when they are stopped", async () => {
     const { systemd, applier } = machine();
     const version = 1;
-    const one = { "app.timer": { restart: "one" }, "app.service": { restart: "one" } };
+    const one = [
+      { unit: "app.timer", restart: "one" },
+      { unit: "app.service", restart: "one" },
+    ];
     await apply(applier, one, { version });
     await apply(applier, one, { version, previous: one });
-    await apply(applier, { "app.timer": { restart: "two" } }, { version, previous: one });
+    await apply(applier, [{ unit: "app.timer", restart: "two" }], { version, previous: one });
     expect(systemd.asked).toEqual(["restart app.timer", "restart app.timer"]);
   });
 
   test("are not restarted just after they were started", async () => {
     const { systemd, applier } = machine();
-    await apply(applier, { "app.service": { started: true, restart: "one" } });
+    await apply(applier, [{ unit: "app.service", started: true, restart: "one" }]);
     expect(systemd.asked).toEqual(["start app.service"]);
   });
 
   test("that cannot be enabled are let be", async () => {
     const { systemd, applier } = machine();
-    expect(await apply(applier, { "static.service": { enabled: true } })).toEqual({ status: "unchanged" });
+    expect(await apply(applier, [{ unit: "static.service", enabled: true }])).toEqual({
+      status: "unchanged",
+    });
     expect(systemd.asked).toEqual([]);
   });
 
   test.each<[Json, string, string, readonly string[]]>([
-    [{ "gone.service": { started: true } }, "appliers/unit-missing", "there is no unit gone.service", []],
+    [[{ unit: "gone.service", started: true }], "appliers/unit-missing", "there is no unit gone.service", []],
     [
-      { "app.service": { enabled: true }, "broken.service": { started: true } },
+      [
+        { unit: "app.service", enabled: true },
+        { unit: "broken.service", started: true },
+      ],
       "appliers/unit-failed",
       "systemctl start -- broken.service exited with 1: Job for broken.service failed.",
       ["enable app.service"],
@@ -115,7 +121,7 @@ describe("units", () => {
 
   test("that somebody else stopped are found", async () => {
     const { systemd, applier } = machine();
-    const wanted = { "app.service": { enabled: true, started: true } };
+    const wanted = [{ unit: "app.service", enabled: true, started: true }];
     await apply(applier, wanted);
     const steps = await plan(applier, wanted);
     expect(await applier.findDrift?.(steps, never)).toEqual([]);
@@ -131,10 +137,10 @@ describe("units", () => {
     systemd.put("gone.service", "enabled", "active");
     const kept = await applier.keep?.({ version: 1 }, never);
     if (kept?.status !== "kept") throw new Error("not kept");
-    await apply(applier, {
-      "app.service": { enabled: true, started: true },
-      "app.timer": { started: false },
-    });
+    await apply(applier, [
+      { unit: "app.service", enabled: true, started: true },
+      { unit: "app.timer", started: false },
+    ]);
     expect(await applier.restore?.(kept.kept, { version: 1 }, never)).toMatchObject({ status: "applied" });
     expect([systemd.state("app.service"), systemd.state("app.timer")]).toEqual([
       "disabled inactive",
