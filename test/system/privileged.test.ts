@@ -18,6 +18,9 @@ afterAll(() => {
 
 const acknowledgement = v.object({ ac: v.number(), av: v.number(), ad: v.string() });
 
+const states =
+  "systemctl is-enabled demo.service demo.timer; systemctl is-active demo.service demo.timer; true";
+
 const rules = `[[apply]]
 property = "secret"
 file = "/etc/root-app/secret.json"
@@ -98,20 +101,18 @@ describe("the privileged helper on Debian trixie", () => {
   });
 
   it("has systemd itself enable, start, restart and stop units", async () => {
-    const state = async () =>
-      run("systemctl is-enabled demo.service demo.timer; systemctl is-active demo.service demo.timer; true");
     await wish({
       units: [
         { unit: "demo.service", enabled: true, started: true, restart: "1" },
         { unit: "demo.timer", started: true },
       ],
     });
-    expect(await state()).toBe("enabled\ndisabled\nactive\nactive");
+    expect(await run(states)).toBe("enabled\ndisabled\nactive\nactive");
     const pid = await gateway.property("MainPID", "demo.service");
     await wish({ units: [{ unit: "demo.service", restart: "2" }] });
     expect(await gateway.property("MainPID", "demo.service")).not.toBe(pid);
     await wish({ units: [{ unit: "demo.service", enabled: false, started: false }] });
-    expect(await state()).toBe("disabled\ndisabled\ninactive\nactive");
+    expect(await run(states)).toBe("disabled\ndisabled\ninactive\nactive");
   });
 
   it("ends when idle, and comes back for the next question", async () => {
