@@ -63,6 +63,17 @@ export class ManualClock implements Clock {
     for (const sleeper of this.#sleepers) if (sleeper.dueAt <= this.#elapsed) sleeper.wake();
   }
 
+  /** Lets time pass step by step, with time for sockets in between, until the condition holds. */
+  async passUntil(condition: () => boolean, stepMs = 1_000): Promise<void> {
+    for (let turn = 0; !condition(); turn += 1) {
+      if (turn > 1_000) throw new Error(`${turn} times ${stepMs} ms passed in vain`);
+      this.advance(stepMs);
+      await new Promise((resolve) => {
+        setTimeout(resolve, 5);
+      });
+    }
+  }
+
   /** Resolves as soon as somebody sleeps. */
   async someoneSleeps(): Promise<void> {
     while (this.#sleepers.size === 0) await this.#changed.promise;

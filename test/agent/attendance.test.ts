@@ -164,9 +164,7 @@ describe("telemetry", () => {
     for (let index = 0; index < 130; index += 1) gateway.desk.outbox.put(message(String(index)));
     expect(gateway.desk.outbox).toMatchObject({ waiting: 100, dropped: 30 });
     await cloud.levers.setLine("test", true);
-    await clock.someoneSleeps();
-    clock.advance(clock.nextIn() ?? 0);
-    await gateway.until(() => gateway.events("hub.connected").length === 2, "it came back");
+    await clock.passUntil(() => gateway.events("hub.connected").length === 2);
     await expect.poll(() => arrived(gateway).length, { timeout: 5_000 }).toBe(100);
     expect(arrived(gateway).map(({ body }) => body)).toEqual(
       Array.from({ length: 100 }, (_, index) => String(index + 30)),
