@@ -57,8 +57,8 @@ export class Device {
    */
   async restore(signal: AbortSignal): Promise<void> {
     if (Object.keys(this.#state.desired.properties).length === 0) return;
-    this.#state = { ...this.#state, remembered: countStart(this.#state.remembered) };
-    this.#trials.note(this.#state.remembered);
+    // On the disk before anything is done with it: what takes the device down must not take the count along.
+    await this.#keep({ ...this.#state, remembered: countStart(this.#state.remembered) });
     await this.rollBackDue(signal);
     await this.apply(this.#state.desired, signal);
   }
