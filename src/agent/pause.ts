@@ -20,7 +20,12 @@ export async function pause(
   parts: Parts,
   signal: AbortSignal,
 ): Promise<Phase> {
-  return waitFor(wait, inputsHeededAfter(error), error.retryAfterMs ?? 0, parts, signal);
+  return waitFor(wait, inputsHeededAfter(error), serviceWishMs(error), parts, signal);
+}
+
+/** What the line itself waits for is not the service's wish. */
+function serviceWishMs({ code, retryAfterMs = 0 }: AgentError): number {
+  return code.startsWith("mqtt/") ? 0 : retryAfterMs;
 }
 
 /** Waits out what was decided before a restart; a person's wish ends it. */

@@ -52,7 +52,7 @@ assert.equal(failed.error?.code, "mqtt/line-dead");
 await agent.logged("hub.connected", 2);
 const tookMs = performance.now() - changedAt;
 process.stdout.write(`a dead line was left and replaced within ${Math.round(tookMs)} ms\n`);
-assert.ok(tookMs < 15_000, "1 s to settle, 5 s to probe, 5 s of spreading or 2 s of back-off");
+assert.ok(tookMs < 20_000, "1 s to settle, 5 s to probe, 5 s of spreading or 2 s of back-off");
 
 // Nothing is connected, and the next attempt is half a minute or more away.
 cloud.faults.add({ when: { at: "connection" }, do: { act: "tls", fault: "unknown-ca" }, times: "always" });
@@ -66,5 +66,5 @@ ip("address", "del", "10.9.9.7/24", "dev", "br0");
 await agent.logged("hub.connected", 3);
 const backMs = performance.now() - backAt;
 process.stdout.write(`a wait of ${Number(waiting?.["inMs"])} ms ended after ${Math.round(backMs)} ms\n`);
-assert.ok(backMs < 10_000);
+assert.ok(backMs < 15_000);
 assert.equal(agent.lines.findLast(({ event }) => event === "agent.woken")?.["by"], "network-changed");
