@@ -15,14 +15,14 @@ export interface Packages {
 }
 
 /** Builds both packages as they are in the sources: quickly, or as they are shipped. */
-export async function buildPackages(folder: string, how: "quick" | "shipped" = "quick"): Promise<Packages> {
-  await run(
-    process.execPath,
-    ["packaging/deb.ts", ...(how === "quick" ? ["--quick"] : []), "--output", folder, "--version", "1.0.0"],
-    {
-      cwd: root,
-    },
-  );
+export async function buildPackages(
+  folder: string,
+  how: "quick" | "shipped" = "quick",
+  arch: "amd64" | "arm64" = "amd64",
+): Promise<Packages> {
+  const quick = how === "quick" ? ["--quick"] : [];
+  const options = ["--arch", arch, "--version", "1.0.0", "--output", folder];
+  await run(process.execPath, ["packaging/deb.ts", ...quick, ...options], { cwd: root });
   const names = await readdir(folder);
   const find = (start: string) => join(folder, names.find((name) => name.startsWith(start)) ?? start);
   return { runtime: find("latebind-runtime_"), agent: find("latebind_") };
