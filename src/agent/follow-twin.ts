@@ -119,7 +119,7 @@ async function waitForPatches(
   signal: AbortSignal,
 ): Promise<readonly unknown[] | undefined> {
   try {
-    return await session.desiredPatches(AbortSignal.any([signal, leave, ...wakers]));
+    return await session.desiredPatches(signal, leave, ...wakers);
   } catch (error) {
     if (signal.aborted || session.lost.aborted) throw error;
     if (leave.aborted) return undefined;

@@ -63,7 +63,7 @@ export interface Session extends AsyncDisposable {
    */
   send(message: Telemetry, signal: AbortSignal): Promise<void>;
   /** The desired patches that came since the last call, oldest first; waits for one where there is none. */
-  desiredPatches(signal: AbortSignal): Promise<readonly unknown[]>;
+  desiredPatches(...signals: readonly AbortSignal[]): Promise<readonly unknown[]>;
 }
 
 const connectTimeoutMs = 30_000;
@@ -155,7 +155,7 @@ function makeSession(link: Link, deviceId: string, { requests, inbox, callers }:
     async send({ body, ...about }, signal) {
       await link.publish(telemetryTopic(deviceId, about), body, signal);
     },
-    desiredPatches: async (signal) => inbox.take(signal, link.lost),
+    desiredPatches: async (...signals) => inbox.take(...signals, link.lost),
     async [Symbol.asyncDispose]() {
       await link[Symbol.asyncDispose]();
     },
