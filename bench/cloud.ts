@@ -15,6 +15,8 @@ export interface BenchCloud extends AsyncDisposable {
   /** Makes an enrollment whose twin wants a `site`. @returns the device's key, base64. */
   enroll(registrationId: string): Promise<string>;
   patchDesired(deviceId: string, desired: Readonly<Record<string, unknown>>): Promise<void>;
+  /** Resolves when the hub has taken the next reported properties of this device. */
+  reported(deviceId: string): Promise<void>;
 }
 
 const about = v.object({
@@ -28,15 +30,25 @@ const hub = "bench";
 
 export async function startCloud(): Promise<BenchCloud> {
   const program = join(import.meta.dirname, "..", "test", "cloud", "main.ts");
-  const child = spawn(process.execPath, [program, "--quiet", "--hub", hub], {
+  const child = spawn(process.execPath, [program, "--hub", hub], {
     stdio: ["ignore", "pipe", "inherit"],
   });
-  let adminUrl: string | undefined;
-  for await (const line of createInterface({ input: child.stdout })) {
-    adminUrl = /^Admin API\s+(\S+)/.exec(line)?.[1];
-    if (adminUrl !== undefined) break;
-  }
-  if (adminUrl === undefined) throw new Error("the cloud did not start");
+  const waiting = new Set<{ readonly deviceId: string; readonly done: () => void }>();
+  const ready = Promise.withResolvers<string>();
+  child.once("exit", () => {
+    ready.reject(new Error("the cloud did not start"));
+  });
+  createInterface({ input: child.stdout }).on("line", (line) => {
+    const [, url] = /^Admin API\s+(\S+)/.exec(line) ?? [];
+    if (url !== undefined) ready.resolve(url);
+    // What is seen on the wire, in words: `… bench gw-1: reported {…}, answered 204`.
+    for (const one of line.includes(" reported {") ? waiting : []) {
+      if (!line.includes(one.deviceId)) continue;
+      waiting.delete(one);
+      one.done();
+    }
+  });
+  const adminUrl = await ready.promise;
   const admin = openAdmin(adminUrl);
   // DPS answers at once: what is measured is the agent and not a waiting time that the service asks for.
   await admin.call("PATCH", "/pace", { pollAfterSeconds: 0, assigningAnswers: 0 });
@@ -56,6 +68,11 @@ export async function startCloud(): Promise<BenchCloud> {
     },
     async patchDesired(deviceId, desired) {
       await admin.call("PATCH", `/hubs/${hub}/devices/${deviceId}/twin`, { desired });
+    },
+    async reported(deviceId) {
+      const { promise, resolve } = Promise.withResolvers<undefined>();
+      waiting.add({ deviceId, done: () => resolve(undefined) });
+      await promise;
     },
     async [Symbol.asyncDispose]() {
       admin.close();

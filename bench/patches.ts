@@ -14,11 +14,11 @@ const turns = 10;
 const allowedFactor = 2;
 /** What is changed: a setting of the agent, which it keeps in memory, or what becomes a file. */
 type Wish = (patch: number) => Readonly<Record<string, unknown>>;
-const setting: Wish = (patch) => ({ latebind: { __t: "c", logLevel: patch % 2 === 0 ? "info" : "debug" } });
+const setting: Wish = (patch) => ({ latebind: { __t: "c", logLevel: patch % 2 === 0 ? "info" : "notice" } });
 const file: Wish = (patch) => ({ site: { patch } });
 
 /**
- * From a desired change at the cloud to the word that the hub has the answer, one after the other. The agent has noted the change in
+ * From a desired change at the cloud to the answer that the hub has taken, both seen there, one after the other. The agent has noted the change in
  * its state in between, and made the file durable; the controls only send the change back.
  * @param devices in memory, where no disk is measured: one for each player, all known to the hub.
  * @param onDisk another one, whose files are on a disk.
@@ -100,24 +100,24 @@ class Follower implements AsyncDisposable {
   readonly #cloud: BenchCloud;
   readonly #device: BenchDevice;
   readonly #process: Contestant;
-  readonly #word: string;
   #patches = 0;
 
-  private constructor(cloud: BenchCloud, device: BenchDevice, process: Contestant, word: string) {
+  private constructor(cloud: BenchCloud, device: BenchDevice, process: Contestant) {
     this.#cloud = cloud;
     this.#device = device;
     this.#process = process;
-    this.#word = word;
   }
 
   static async start(cloud: BenchCloud, device: BenchDevice, player: Player): Promise<Follower> {
     // A change to apply at the start, so that all of them are seen to be there.
     const first = { site: { before: player, at: performance.now() }, latebind: null };
     await cloud.patchDesired(device.deviceId, first);
-    const process = device.play(player, "info");
+    // The agent acknowledges what it has applied; the controls only what comes after the start.
+    const reported = player === "agent" ? cloud.reported(device.deviceId) : undefined;
+    const process = device.play(player);
     await process.said(twinReached[player]);
-    if (player === "agent") await process.said(acknowledged[player]);
-    return new Follower(cloud, device, process, acknowledged[player]);
+    await reported;
+    return new Follower(cloud, device, process);
   }
 
   /** @returns how long each of so many changes took, milliseconds. */
@@ -125,9 +125,10 @@ class Follower implements AsyncDisposable {
     const tookMs: number[] = [];
     for (const end = this.#patches + count; this.#patches < end; this.#patches += 1) {
       const sentAtMs = performance.now();
-      const said = this.#process.said(this.#word);
+      const reported = this.#cloud.reported(this.#device.deviceId);
       await this.#cloud.patchDesired(this.#device.deviceId, wish(this.#patches));
-      tookMs.push((await said) - sentAtMs);
+      await reported;
+      tookMs.push(performance.now() - sentAtMs);
     }
     return tookMs;
   }
