@@ -49,7 +49,7 @@ function portOf(server: Server): number {
 
 function socketUnit(name: string, listen: string, port: number): string {
   const socket = String.raw`[Socket]\nListenStream=${listen}\nNoDelay=true\n[Install]\nWantedBy=sockets.target\n`;
-  const service = String.raw`[Service]\nExecStart=/lib/systemd/systemd-socket-proxyd 10.0.2.2:${port}\n`;
+  const service = String.raw`[Service]\nTimeoutStopSec=2\nExecStart=/lib/systemd/systemd-socket-proxyd 10.0.2.2:${port}\n`;
   const folder = "/etc/systemd/system";
   return (
     `printf '${socket}' > ${folder}/${name}.socket && printf '${service}' > ${folder}/${name}.service && ` +

@@ -13,7 +13,7 @@ import { SerialConsole, type ShellResult } from "./serial-console.ts";
 const run = promisify(execFile);
 
 /** Without hardware virtualisation, on a busy machine. */
-const bootTimeoutMs = 300_000;
+const bootTimeoutMs = 600_000;
 const commandTimeoutMs = 120_000;
 
 /**
