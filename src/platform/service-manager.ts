@@ -34,8 +34,11 @@ export function createServiceManager(
   let queue: Promise<void> = Promise.resolve();
   let lastStatus = "";
   let isBroken = false;
+  // Looked for once: each look wakes two threads.
+  let program: Promise<string> | undefined;
   const send = async (to: string, variables: readonly string[]): Promise<void> => {
-    const failure = await deliver(to, variables);
+    program ??= findProgram();
+    const failure = await deliver(await program, to, variables);
     // Told once, not at each feeding of the watchdog.
     if (failure !== undefined && !isBroken) log.warning("platform.notify-failed", { variables, ...failure });
     isBroken = failure !== undefined;
@@ -72,9 +75,13 @@ export function createServiceManager(
 }
 
 /** @returns why it failed, for the log; undefined where it went well. */
-async function deliver(socket: string, variables: readonly string[]): Promise<Fields | undefined> {
+async function deliver(
+  file: string,
+  socket: string,
+  variables: readonly string[],
+): Promise<Fields | undefined> {
   try {
-    const command = { file: await findProgram(), args: variables, env: { NOTIFY_SOCKET: socket }, timeoutMs };
+    const command = { file, args: variables, env: { NOTIFY_SOCKET: socket }, timeoutMs };
     const result = await runCommand(command, new AbortController().signal);
     return result.exitCode === 0 ? undefined : { says: result.lastStderrLine };
   } catch (error) {
