@@ -119,8 +119,8 @@ async function tryValue(
   if (applier.isDurable && (before !== undefined || trial !== undefined))
     await begin(answer(wish, { ...halfWay(stood, trial), outcome: interrupted }, true).remembered);
   const done = await applier.execute(applier.plan(parsed.value, circumstances), signal);
-  const outcome = await undoHalf(applier, done, trial, circumstances, signal);
-  return answer(wish, after(outcome, wish, stood, trial), true);
+  const undone = await undoHalf(applier, done, trial, circumstances, signal);
+  return answer(wish, undone ?? after(done, wish, stood, trial), true);
 }
 
 function untouched({ before, previous, onTrial }: Standing): Omit<Known, "outcome"> {
@@ -138,7 +138,7 @@ function halfWay({ previous }: Standing, trial: Trial | undefined): Omit<Known, 
 /** A change after an unconfirmed one goes back to what was there before both. */
 async function startTrial(
   applier: Applier,
-  { previous, onTrial }: Standing,
+  { before, onTrial }: Standing,
   circumstances: Circumstances,
   signal: AbortSignal,
 ): Promise<
@@ -149,21 +149,26 @@ async function startTrial(
   const answer = await applier.keep(circumstances, signal);
   if (answer.status === "failed") return answer;
   const { kept } = answer;
-  const trial = { rule: ruleOf(applier), kept, starts: 0, ...(previous !== undefined && { previous }) };
+  const trial = { rule: ruleOf(applier), kept, starts: 0, ...(before !== undefined && { previous: before }) };
   return { status: "started", trial };
 }
 
-/** What a failure left half done is undone where something was kept for it. */
+/**
+ * What a failure left half done is undone where something was kept for it. That leads back to before the trial, which may be further than
+ * to the value before this one.
+ */
 async function undoHalf(
   applier: Applier,
   outcome: Outcome,
   trial: Trial | undefined,
   circumstances: Circumstances,
   signal: AbortSignal,
-): Promise<Outcome> {
-  if (outcome.status !== "failed" || isUntouched(outcome) || trial === undefined) return outcome;
+): Promise<Known | undefined> {
+  if (outcome.status !== "failed" || isUntouched(outcome) || trial === undefined) return undefined;
   const restored = await applier.restore?.(trial.kept, circumstances, signal);
-  return restored !== undefined && isSuccess(restored) ? { ...outcome, changed: [] } : outcome;
+  if (restored === undefined || !isSuccess(restored)) return undefined;
+  const { previous } = trial;
+  return { outcome: { ...outcome, changed: [] }, ...(previous !== undefined && { inForce: previous }) };
 }
 
 function after(outcome: Outcome, { applier, value }: Wish, stood: Standing, trial: Trial | undefined): Known {

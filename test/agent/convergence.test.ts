@@ -36,14 +36,22 @@ class World {
   desired: Desired = { version: 1, properties: {} };
   reported: JsonObject = {};
   #known: Desired | undefined;
+  #life = { isOver: false };
   #device: Device = this.#process();
 
   #process(): Device {
     const properties = new Map(
       names.map((name) => [name, this.fake.createApplier(name, name === "net" ? { confirmMs } : {})]),
     );
+    this.#life.isOver = true;
+    const life = { isOver: false };
+    this.#life = life;
     return new Device({
-      device: this.#store,
+      device: {
+        read: () => this.#store.read(),
+        // What a dead process meant to write later, it does not write.
+        write: async (state) => (life.isOver ? undefined : this.#store.write(state)),
+      },
       appliers: { properties, components: new Map() },
       clock: this.clock,
       random: () => 0.5,

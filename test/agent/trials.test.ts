@@ -232,6 +232,17 @@ test("a change that fails half-way is undone at once, and the value before stays
   expect(device.trialDueInMs()).toBe(Infinity);
 });
 
+test("a change after an unconfirmed one that fails half-way goes back to before both, and is known to", async () => {
+  const machine = new Machine();
+  const device = await machine.changed();
+  machine.fake.fates.set("net", "breaks-half-way");
+  const { results } = await device.apply({ version: 3, properties: { net: "x" } }, never);
+  expect(results[0]).toMatchObject({ value: "good", outcome: { status: "failed", changed: [] } });
+  expect(machine.net).toEqual(["good", "good"]);
+  await device.apply({ version: 4, properties: { net: "bad" } }, never);
+  expect(machine.net).toEqual(["bad", "bad"]);
+});
+
 describe("things done alongside each other", () => {
   test("end with the first failure, and the others are waited for", async () => {
     const events: string[] = [];
