@@ -70,17 +70,15 @@ export class Device {
 
   async #apply(desired: Desired, signal: AbortSignal, options: ApplyOptions): Promise<Reconciled> {
     const { appliers, log } = this.#parts;
-    // Known before anything is touched, so that a power cut in the middle is finished at the next start, offline too.
     const before = lasting(this.#state);
-    if (!isDeepStrictEqual(lasting({ desired, remembered: [] }).properties, before.properties)) {
-      await this.#keep({ desired, remembered: this.#state.remembered });
-    }
     const reconciled = await reconcile(
       {
         ...options,
         desired,
         remembered: this.#state.remembered,
         appliers,
+        // Known before anything is touched, so that a power cut in the middle is finished at the next start, offline too.
+        prepare: async () => this.#keep({ desired, remembered: this.#state.remembered }),
         remember: async (remembered) => this.#keep({ desired, remembered }),
         isChecked: (name) => this.#isDriftDue(name),
       },

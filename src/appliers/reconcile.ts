@@ -1,7 +1,7 @@
 import type { Json } from "../platform/json.ts";
 import type { Desired } from "../twin/desired.ts";
 import type { Appliers, Outcome } from "./applier.ts";
-import type { Remembered } from "./remembered.ts";
+import type { Remembered, RememberedProperty } from "./remembered.ts";
 import { settle, type PropertyResult } from "./settle.ts";
 import { findTargets, keyOf, type PropertyName } from "./targets.ts";
 
@@ -22,8 +22,10 @@ export interface ReconcileInput {
   readonly desired: Desired;
   readonly remembered: Remembered;
   readonly appliers: Appliers;
+  /** Stores what is desired, before the device is touched for the first time in this call; left out where `remember` does that. */
+  readonly prepare?: () => Promise<void>;
   /**
-   * Stores what is remembered before a value in force is replaced, so that a kill in the middle is known as unfinished at the
+   * Stores what is desired and remembered before a value in force is replaced, so that a kill in the middle is known as unfinished at the
    * next start. The caller stores the final `remembered` itself.
    */
   readonly remember: (remembered: Remembered) => void | Promise<void>;
@@ -61,6 +63,7 @@ export async function reconcile(input: ReconcileInput, signal: AbortSignal): Pro
     return { results, absent, released, ignored, remembered: [...memory.values()], isComplete };
   };
 
+  let isPrepared = false;
   for (const { name, applier, value } of targets) {
     if (signal.aborted) isComplete = false;
     if (signal.aborted) return done();
@@ -79,12 +82,13 @@ export async function reconcile(input: ReconcileInput, signal: AbortSignal): Pro
     const isForced = input.isForced === true;
     const isChecked = isForced || input.isChecked?.(name) === true;
     const wish = { name, applier, value, version, isChecked, isForced };
-    const attempt = either.aborted
-      ? undefined
-      : await settle(wish, memory.get(key), either, async (unfinished) => {
-          memory.set(key, unfinished);
-          await input.remember([...memory.values()]);
-        });
+    const begin = async (unfinished: RememberedProperty | undefined) => {
+      if (unfinished !== undefined) memory.set(key, unfinished);
+      if (unfinished !== undefined) await input.remember([...memory.values()]);
+      else if (!isPrepared) await input.prepare?.();
+      isPrepared = true;
+    };
+    const attempt = either.aborted ? undefined : await settle(wish, memory.get(key), either, begin);
     if (attempt === undefined) {
       isComplete = false;
       continue;

@@ -41,14 +41,14 @@ type Known = Omit<RememberedProperty, "component" | "property" | "version" | "di
 /**
  * Brings one property to its desired value, if it is not there already.
  * @param known what is remembered of it.
- * @param begin stores what is remembered before a value in force is replaced.
+ * @param begin called before the device is touched; with what is to be remembered meanwhile where a value in force is replaced.
  * @returns undefined when aborted half-way; what is remembered then says so already.
  */
 export async function settle(
   wish: Wish,
   known: RememberedProperty | undefined,
   signal: AbortSignal,
-  begin: (unfinished: RememberedProperty) => Promise<void>,
+  begin: (unfinished: RememberedProperty | undefined) => Promise<void>,
 ): Promise<Attempt | undefined> {
   try {
     return await bring(wish, known, signal, begin);
@@ -62,7 +62,7 @@ async function bring(
   wish: Wish,
   known: RememberedProperty | undefined,
   signal: AbortSignal,
-  begin: (unfinished: RememberedProperty) => Promise<void>,
+  begin: (unfinished: RememberedProperty | undefined) => Promise<void>,
 ): Promise<Attempt> {
   const { applier, value, isChecked, isForced } = wish;
   const digest = digestOf(applier, value);
@@ -102,7 +102,7 @@ async function tryValue(
   wish: Wish,
   stood: Standing,
   signal: AbortSignal,
-  begin: (unfinished: RememberedProperty) => Promise<void>,
+  begin: (unfinished: RememberedProperty | undefined) => Promise<void>,
 ): Promise<Attempt> {
   const { applier, value, version } = wish;
   const { before, previous } = stood;
@@ -116,8 +116,13 @@ async function tryValue(
   if (started?.status === "failed") return answer(wish, { ...untouched(stood), outcome: started }, true);
   const trial = started?.trial;
   // Without a value in force it is tried again at the next start anyway.
-  if (applier.isDurable && (before !== undefined || trial !== undefined))
-    await begin(answer(wish, { ...halfWay(stood, trial), outcome: interrupted }, true).remembered);
+  const isReplaced = before !== undefined || trial !== undefined;
+  if (applier.isDurable)
+    await begin(
+      isReplaced
+        ? answer(wish, { ...halfWay(stood, trial), outcome: interrupted }, true).remembered
+        : undefined,
+    );
   const done = await applier.execute(applier.plan(parsed.value, circumstances), signal);
   const undone = await undoHalf(applier, done, trial, circumstances, signal);
   return answer(wish, undone ?? after(done, wish, stood, trial), true);

@@ -4,8 +4,8 @@ import { TemporaryFolder } from "../platform/temporary-folder.ts";
 import { Gateway } from "./gateway.ts";
 import { buildPackages } from "./packages.ts";
 
-/** Long enough for a ping of the keep-alive (3 min) and a feeding of the watchdog (5 min). */
-const windowMs = 330_000;
+/** Long enough for three pings of the keep-alive (3 min) and a feeding of the watchdog (10 min). */
+const windowMs = 600_000;
 const perHour = 3_600_000 / windowMs;
 
 const folder = new TemporaryFolder();
@@ -16,7 +16,7 @@ afterAll(() => {
 
 it(
   "an idle service writes nothing to disk, next to nothing to the journal, and sleeps",
-  { timeout: 900_000 },
+  { timeout: 1_200_000 },
   async () => {
     const packages = await buildPackages(folder.path);
     await using gateway = await Gateway.boot("bookworm");
@@ -46,7 +46,7 @@ it(
     expect(found.bytesWritten).toBe(0);
     expect(after.files).toBe(before.files);
     expect(found.journalBytesPerHour).toBeLessThanOrEqual(700);
-    // 240 were measured, the first minute of a session in them; each feeding of the watchdog costs ten, because it runs a program.
-    expect(found.wakeUpsPerHour).toBeLessThanOrEqual(300);
+    // Each feeding of the watchdog costs ten, because it runs a program.
+    expect(found.wakeUpsPerHour).toBeLessThanOrEqual(200);
   },
 );
