@@ -8,7 +8,7 @@ import { loadConfig, type ConfigSources } from "../config/load.ts";
 import { AgentError } from "../platform/failure.ts";
 import type { Log } from "../platform/log.ts";
 import { serveRequests } from "../platform/request-socket.ts";
-import { findFileFault, findFolderFault } from "../platform/trusted-file.ts";
+import { findCommandFault, findFileFault, findFolderFault } from "../platform/trusted-file.ts";
 import { HelperMemory, type HelperRemembered } from "./helper-memory.ts";
 
 export interface HelperWorld {
@@ -26,7 +26,7 @@ export interface HelperWorld {
  * The privileged side of `[[apply]]`: does what the agent asks for, by rules that say `privileged = true`, and nothing else.
  *
  * Believes nobody. The configuration is read anew for each question, and every file that decides something must be root's alone: the
- * configuration, templates, schemas, handlers, the folder of a target. One question at a time; a client that goes away calls its own off.
+ * configuration, templates, schemas, handlers, commands, the folder of a target. One question at a time; a client that goes away calls its own off.
  * @returns once nobody has asked for a while, or `stop` is aborted.
  */
 export async function runApplyHelper(world: HelperWorld): Promise<void> {
@@ -106,7 +106,10 @@ async function findRuleFault(rule: ApplyRule): Promise<string | undefined> {
   }
   if (rule.kind !== "file") return undefined;
   const fault = await findFolderFault(dirname(rule.file));
-  return fault === undefined ? undefined : `${rule.file} ${fault.because}`;
+  if (fault !== undefined) return `${rule.file} ${fault.because}`;
+  const program = rule.command?.[0];
+  const programFault = program === undefined ? undefined : await findCommandFault(program);
+  return programFault === undefined ? undefined : `${program} ${programFault.because}`;
 }
 
 async function act(

@@ -99,7 +99,7 @@ export const applyRule = documented(
       explain: explain.explainPath,
     }),
     privileged: documented(v.exactOptional(v.boolean(), false), {
-      help: "Whether root does it: the agent asks latebind-apply.socket, whose helper reads this configuration itself and trusts it only where it, the templates, the schemas and the folder of the file are root's alone.",
+      help: "Whether root does it: the agent asks latebind-apply.socket, whose helper reads this configuration itself and trusts it only where it, the templates, the schemas, the folder of the file and the program of the command are root's alone. A script that is an argument of the command is not looked at: see to it that only root may write it.",
       expected: "true or false",
     }),
     confirm: documented(v.exactOptional(duration("10s", "1h")), {
