@@ -78,7 +78,8 @@ async function converse(
     if (signal.aborted || !(error instanceof AgentError)) throw error;
     const message = `the privileged helper: ${error.message}`;
     if (error.code !== "platform/socket-unreachable") return failed("appliers/helper-answer", message);
-    const fix = "run: systemctl enable --now latebind-apply.socket; the agent must be in the group latebind";
+    const fix =
+      "run: systemctl enable --now latebind-apply.socket; the agent must run as the user that SocketUser= names in it";
     return failed("appliers/helper-unreachable", `${message}; ${fix}`, []);
   }
 }

@@ -131,20 +131,24 @@ describe.skipIf(!isRoot)("a handler of root's that goes wild", () => {
 });
 
 describe.skipIf(!isRoot)("a local user", () => {
-  test("outside the group cannot connect, and one inside can", async () => {
+  test("cannot connect, not even one of the agent's group; the agent's own user can", async () => {
     const made = await machine();
-    const group = 12_345;
+    const agent = { latebind: 12_345, root: 0 };
+    const unit = readFileSync(resolve(import.meta.dirname, "../../systemd/latebind-apply.socket"), "utf8");
+    const setting = (name: string) => new RegExp(`^${name}=(.+)$`, "m").exec(unit)?.[1] ?? "";
+    const idOf = (name: string) => (name === "latebind" ? agent.latebind : agent.root);
     chmodSync(made.folder.path, 0o755);
-    chownSync(made.socket, 0, group);
-    chmodSync(made.socket, 0o660);
+    chownSync(made.socket, idOf(setting("SocketUser")), idOf(setting("SocketGroup")));
+    chmodSync(made.socket, Number.parseInt(setting("SocketMode"), 8));
     const script = `require("node:net").connect(${JSON.stringify(made.socket)}).on("connect",()=>{console.log("in");process.exit()}).on("error",(e)=>{console.log(e.code);process.exit()})`;
-    const as = async (...options: readonly string[]) => {
-      const args = ["--reuid=65534", "--regid=65534", ...options, "/usr/bin/env", "node", "-e", script];
+    const as = async (user: number, ...options: readonly string[]) => {
+      const args = [`--reuid=${user}`, "--regid=65534", ...options, "/usr/bin/env", "node", "-e", script];
       const { stdout } = await promisify(execFile)("/usr/bin/setpriv", args);
       return stdout.trim();
     };
-    expect(await as("--clear-groups")).toBe("EACCES");
-    expect(await as(`--groups=${group}`)).toBe("in");
+    expect(await as(65_534, "--clear-groups")).toBe("EACCES");
+    expect(await as(65_534, `--groups=${agent.latebind}`)).toBe("EACCES");
+    expect(await as(agent.latebind, "--clear-groups")).toBe("in");
   });
 });
 

@@ -125,12 +125,14 @@ describe("the privileged helper on Debian trixie", () => {
     expect(await wish({ secret: { pin: "2" } })).toMatchObject([{ ac: 200 }]);
   });
 
-  it("is not there for a user outside the group", async () => {
+  it("is there for the agent's user alone, not for people of its group", async () => {
     const script = `require("node:net").connect("/run/latebind-apply.sock").on("connect",()=>console.log("in")).on("error",(e)=>console.log(e.code))`;
     await gateway.machine.write("/opt/knock.cjs", script, 0o644);
-    expect(
-      await run("setpriv --reuid=65534 --regid=65534 --clear-groups /usr/lib/latebind/node /opt/knock.cjs"),
-    ).toBe("EACCES");
+    expect(await run("stat -c %U:%G:%a /run/latebind-apply.sock")).toBe("latebind:root:600");
+    for (const groups of ["--clear-groups", "--groups=$(getent group latebind | cut -d: -f3)"])
+      expect(
+        await run(`setpriv --reuid=65534 --regid=65534 ${groups} /usr/lib/latebind/node /opt/knock.cjs`),
+      ).toBe("EACCES");
   });
 
   it("refuses once somebody else may write the configuration, says so, and goes on when that is mended", async () => {
