@@ -119,6 +119,8 @@ async function act(
   signal: AbortSignal,
 ): Promise<HelperAnswer> {
   const { version } = question;
+  if ((question.do === "keep" || question.do === "restore") && applier.confirmMs === undefined)
+    return failed("appliers/helper-refused", "this rule has no confirm, so nothing is kept or put back");
   const remembered = await memory.read();
   const { value: previous } = remembered;
   const circumstances = { version, ...(previous !== undefined && { previous }) };

@@ -299,6 +299,19 @@ describe.skipIf(!isRoot)("a question that is none is refused and told", () => {
     expect(Object.hasOwn(Object.prototype, "polluted")).toBe(false);
   });
 
+  test.each(["keep", "restore"])("to %s where the rule has no confirm", async (deed) => {
+    const made = await machine();
+    const first = { do: "apply", property: "net", version: 1, value: 1 };
+    made.writeHandler("net", "touch DIR/state/ran-$LATEBIND_REASON");
+    expect(await made.request(first)).toMatchObject(done({ status: "applied" }));
+    expect(await made.request({ do: "keep", property: "net", version: 2 })).toEqual({ status: "kept" });
+    made.writeConfig(handlerRule.replace('confirm = "1m"', ""));
+    const answer = await made.request({ do: deed, property: "net", version: 2 });
+    expect(answer).toMatchObject(done({ code: "appliers/helper-refused", changed: [] }));
+    expect(JSON.stringify(answer)).toContain("no confirm");
+    expect(existsSync(made.folder.join("state", "ran-roll-back"))).toBe(false);
+  });
+
   test("to put back what was never kept", async () => {
     const made = await machine();
     expect(await made.request({ do: "restore", property: "net", version: 1 })).toMatchObject(
