@@ -129,6 +129,13 @@ async function runHelper(sources: ConfigSources): Promise<number> {
     log.error("helper.not-started", { because: "it is for root, and for latebind-apply.socket to start" });
     return 1;
   }
+  // Otherwise its memory would lie in the agent's own folder, where the agent may write.
+  if ((process.env["STATE_DIRECTORY"] ?? "") === "") {
+    log.error("helper.not-started", {
+      because: "STATE_DIRECTORY is not set; the unit needs StateDirectory=",
+    });
+    return 1;
+  }
   const stop = new AbortController();
   for (const name of ["SIGTERM", "SIGINT"] as const) process.on(name, () => stop.abort(new Error(name)));
   const { runApplyHelper } = await import("./agent/apply-helper.ts");

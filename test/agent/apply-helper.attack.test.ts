@@ -1,5 +1,6 @@
 import { execFile } from "node:child_process";
 import { chmodSync, chownSync, existsSync, readFileSync } from "node:fs";
+import { once } from "node:events";
 import { createConnection, type Socket } from "node:net";
 import { userInfo } from "node:os";
 import { resolve } from "node:path";
@@ -171,6 +172,27 @@ test.skipIf(!isRoot || !existsSync(activate))(
     expect(readFileSync(made.folder.join("targets", "site.json"), "utf8")).toBe('{\n  "a": 1\n}\n');
     child.kill("SIGTERM");
     expect(await new Promise((done) => void child.once("exit", (code) => done(code)))).toBe(0);
+  },
+);
+
+test.skipIf(!isRoot || !existsSync(activate))(
+  "without a state directory of its own the helper does not start, and says why",
+  async () => {
+    await using made = new HelperMachine(rules);
+    const main = resolve(import.meta.dirname, "../../src/main.ts");
+    const socket = made.folder.join("systemd.sock");
+    const command = [process.execPath, main, "apply-helper", "--config", made.sources.file];
+    const child = execFile(activate, ["-l", socket, ...command]);
+    onTestFinished(() => void child.kill("SIGKILL"));
+    let said = "";
+    child.stdout?.on("data", (text) => {
+      said += String(text);
+    });
+    await expect.poll(() => existsSync(socket)).toBe(true);
+    const ended = once(child, "exit");
+    connect(socket);
+    expect(await ended).toEqual([1, null]);
+    expect(said).toContain("STATE_DIRECTORY is not set");
   },
 );
 
