@@ -1,5 +1,4 @@
-import { systemCode } from "../platform/failure.ts";
-import { readIfPresent } from "../platform/files.ts";
+import { readBoundedFile } from "../platform/bounded-file.ts";
 import { isJson, parseJson } from "../platform/json.ts";
 import { rulePaths } from "./check-rules.ts";
 import type { LocalFile } from "./config.ts";
@@ -31,7 +30,7 @@ export async function readLocalFiles(
       const node = treeAt(tree, [...rule, setting]);
       if (node?.kind !== "value" || typeof node.value !== "string") continue;
       const path = node.value;
-      const read = await readText(path);
+      const read = readText(path);
       const fault = "fault" in read ? read.fault : await check(read.text);
       if ("text" in read) files.set(path, { path, text: read.text });
       if (fault === undefined) continue;
@@ -47,16 +46,19 @@ export async function readLocalFiles(
   return { files, problems };
 }
 
-async function readText(path: string): Promise<{ readonly text: string } | { readonly fault: string }> {
-  try {
-    const bytes = await readIfPresent(path);
-    if (bytes === undefined) return { fault: "expected a file, found nothing there" };
-    if (bytes.length > maxBytes) return { fault: "expected at most 1 MiB, found more" };
-    return { text: bytes.toString("utf8") };
-  } catch (error) {
-    const code = systemCode(error);
-    if (code === "") throw error;
-    return { fault: `expected a file that the agent may read (${code})` };
+function readText(path: string): { readonly text: string } | { readonly fault: string } {
+  const read = readBoundedFile(path, maxBytes);
+  switch (read.status) {
+    case "read":
+      return { text: read.content.toString("utf8") };
+    case "missing":
+      return { fault: "expected a file, found nothing there" };
+    case "not-a-file":
+      return { fault: "expected a regular file, found something else" };
+    case "too-large":
+      return { fault: "expected at most 1 MiB, found more" };
+    case "unreadable":
+      return { fault: `expected a file that the agent may read (${read.systemCode})` };
   }
 }
 

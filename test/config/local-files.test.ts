@@ -1,4 +1,6 @@
-import { writeFileSync } from "node:fs";
+import { execFileSync, spawnSync } from "node:child_process";
+import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { resolve } from "node:path";
 import { describe, expect, test } from "vitest";
 import { loadConfig } from "../../src/config/load.ts";
 import { formatProblem } from "../../src/config/problem.ts";
@@ -46,6 +48,35 @@ describe("a schema or template that cannot be used is a problem of the configura
       "expected at most 1 MiB",
     );
     expect((await problems(folder, `schema = "${folder.join("no")}"`))[0]).toContain("found nothing there");
+  });
+});
+
+describe("what is no file is told at once, and neither waited for nor read", () => {
+  test.each<[string, (path: string) => void]>([
+    ["a pipe that nobody writes", (path) => execFileSync("mkfifo", [path])],
+    ["a link to /dev/zero", (path) => symlinkSync("/dev/zero", path)],
+    ["a folder", (path) => mkdirSync(path)],
+  ])("%s", async (_, lay) => {
+    for (const setting of ["schema", "template"]) {
+      using folder = new TemporaryFolder();
+      lay(folder.join("a"));
+      // In a process of its own: what blocks would block the test, its time limit included.
+      writeFileSync(folder.join("config.toml"), `${rule}${setting} = "${folder.join("a")}"`);
+      const main = resolve(import.meta.dirname, "../../src/main.ts");
+      const args = [main, "config", "check", "--config", folder.join("config.toml")];
+      const { stdout, stderr, signal } = spawnSync(process.execPath, args, {
+        timeout: 10_000,
+        killSignal: "SIGKILL",
+        encoding: "utf8",
+      });
+      expect(signal).toBeNull();
+      expect(stdout + stderr).toContain("expected a regular file, found something else");
+    }
+  });
+
+  test("a file that says it is empty and is not: /proc/kallsyms has more than a megabyte", async () => {
+    using folder = new TemporaryFolder();
+    expect((await problems(folder, 'schema = "/proc/kallsyms"'))[0]).toContain("expected at most 1 MiB");
   });
 });
 

@@ -125,6 +125,14 @@ describe("the privileged helper on Debian trixie", () => {
     expect(await wish({ secret: { pin: "2" } })).toMatchObject([{ ac: 200 }]);
   });
 
+  it("comes back however often it was killed", async () => {
+    for (let pin = 10; pin < 18; pin += 1) {
+      expect(await wish({ secret: { pin } })).toMatchObject([{ ac: 200 }]);
+      await run("systemctl kill --signal=KILL latebind-apply.service");
+    }
+    expect(await wish({ secret: { pin: "2" } })).toMatchObject([{ ac: 200 }]);
+  });
+
   it("is there for the agent's user alone, not for people of its group", async () => {
     const script = `require("node:net").connect("/run/latebind-apply.sock").on("connect",()=>console.log("in")).on("error",(e)=>console.log(e.code))`;
     await gateway.machine.write("/opt/knock.cjs", script, 0o644);
