@@ -21,6 +21,9 @@ interface HandlerStep extends Step, Circumstances {
 /** A result has room for reasons, not for a log. */
 const maxOutputBytes = 64 * 1024;
 
+/** Linux takes 128 KiB for one text in the environment (execve(2)), and the name and a reserve are in that. */
+const maxPreviousBytes = 120 * 1024;
+
 /**
  * Hands a property to a local program that puts it in force.
  *
@@ -83,11 +86,12 @@ async function call(
   reason: Reason,
   signal: AbortSignal,
 ): Promise<Outcome> {
+  const before = previous === undefined ? "" : JSON.stringify(previous);
   const env = {
     LATEBIND_PROPERTY: property,
     LATEBIND_VERSION: String(version),
     LATEBIND_REASON: reason,
-    ...(previous !== undefined && { LATEBIND_PREVIOUS: JSON.stringify(previous) }),
+    ...(before !== "" && Buffer.byteLength(before) <= maxPreviousBytes && { LATEBIND_PREVIOUS: before }),
   };
   const stdin = `${JSON.stringify(value)}\n`;
   try {

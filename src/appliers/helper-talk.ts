@@ -22,7 +22,8 @@ export type HelperAnswer =
   | { readonly status: "checked"; readonly drift: readonly string[] };
 
 const json = v.custom<Json>(isJson);
-const property = v.string();
+/** No twin has longer names, and what is asked is logged. */
+const property = v.pipe(v.string(), v.maxLength(1024));
 const version = v.pipe(v.number(), v.integer());
 
 const question = v.variant("do", [

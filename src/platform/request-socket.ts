@@ -2,8 +2,10 @@ import { createConnection, createServer, type Server, type Socket } from "node:n
 import { untilAborted } from "./abort.ts";
 import { AgentError, systemCode } from "./failure.ts";
 
-/** What one question, or one answer, may weigh. */
-const maxRequestBytes = 512 * 1024;
+/** The desired properties of a twin have 32 KiB together. */
+const maxQuestionBytes = 64 * 1024;
+/** A handler may say much. */
+const maxAnswerBytes = 512 * 1024;
 
 /** A client that does not say what it wants within this time is shut out. */
 const questionTimeoutMs = 5_000;
@@ -96,7 +98,7 @@ async function converse(
   answer: (question: string, gone: AbortSignal) => Promise<string>,
   onRefused: (why: Refusal) => void,
 ): Promise<void> {
-  const question = await readLine(socket, questionTimeoutMs);
+  const question = await readLine(socket, maxQuestionBytes, questionTimeoutMs);
   if ("refused" in question) {
     onRefused(question.refused);
     socket.destroy();
@@ -114,6 +116,7 @@ async function converse(
 /** The first line; what comes after it is not read. */
 async function readLine(
   socket: Socket,
+  maxBytes: number,
   timeoutMs: number,
 ): Promise<{ readonly line: string } | { readonly refused: Refusal }> {
   const { promise, resolve } = Promise.withResolvers<{ line: string } | { refused: Refusal }>();
@@ -124,7 +127,7 @@ async function readLine(
     const end = chunk.indexOf(0x0a);
     chunks.push(end < 0 ? chunk : chunk.subarray(0, end));
     bytes += chunk.length;
-    if (bytes > maxRequestBytes) resolve({ refused: "too large" });
+    if (bytes > maxBytes) resolve({ refused: "too large" });
     else if (end >= 0) resolve({ line: Buffer.concat(chunks).toString("utf8") });
   };
   const onEnd = (): void => resolve({ refused: "closed early" });
@@ -163,7 +166,7 @@ export async function ask(
   });
   try {
     socket.write(`${question}\n`);
-    const read = readLine(socket, timeoutMs);
+    const read = readLine(socket, maxAnswerBytes, timeoutMs);
     const answer = await untilAborted(Promise.race([read, failed.promise]), signal);
     if ("refused" in answer) throw unanswered(path, answer.refused);
     return answer.line;

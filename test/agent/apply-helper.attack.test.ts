@@ -59,6 +59,20 @@ describe.skipIf(!isRoot)("a malicious client on the helper's socket", () => {
     expect(await made.request(site(1))).toMatchObject(applied);
   });
 
+  test("that sends 65 KiB is shut out: the hub sends no value of that size", async () => {
+    const made = await machine();
+    expect(await made.raw(`${JSON.stringify(site("x".repeat(65 * 1024)))}\n`)).toBe("");
+    expect(made.recording.events).toMatchObject([{ event: "helper.refused", because: "too large" }]);
+    expect(await made.request(site("x".repeat(32 * 1024)))).toMatchObject(applied);
+  });
+
+  test("does not make the log long by the name of a property", async () => {
+    const made = await machine();
+    await made.request({ ...net, property: "x".repeat(60_000) });
+    expect(made.recording.names()).toEqual(["helper.refused"]);
+    expect(made.recording.lines.join("").length).toBeLessThan(1_000);
+  });
+
   test("that opens hundreds of connections does not keep the helper from anybody for longer than they are open", async () => {
     const made = await machine();
     const sockets = Array.from({ length: 300 }, () => connect(made.socket));

@@ -86,6 +86,19 @@ describe.skipIf(!isRoot)("a handler", () => {
     ]);
   });
 
+  test("is not told a previous value that Linux would not take, and runs all the same", async () => {
+    write(`printf %s "$LATEBIND_PREVIOUS" | wc -c > ${folder}/length`);
+    for (const [count, told] of [
+      [120 * 1024 - 2, 120 * 1024],
+      [120 * 1024 - 1, 0],
+      [200 * 1024, 0],
+    ] as const) {
+      const outcome = await apply(create(), 1, { version: 7, previous: "x".repeat(count) });
+      expect(outcome).toMatchObject({ status: "applied" });
+      expect(Number(read("length"))).toBe(told);
+    }
+  });
+
   test.each<[string, string, Outcome]>([
     ["0", "exit 0", { status: "applied", changed: ["ran HANDLER"] }],
     ["0 with what it changed", `echo '{"changed":["eth0"]}'`, { status: "applied", changed: ["eth0"] }],

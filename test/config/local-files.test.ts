@@ -53,7 +53,7 @@ describe("a schema or template that cannot be used is a problem of the configura
 
 describe("what is no file is told at once, and neither waited for nor read", () => {
   test.each<[string, (path: string) => void]>([
-    ["a pipe that nobody writes", (path) => execFileSync("mkfifo", [path])],
+    ["a pipe that nobody writes", (path) => execFileSync("/usr/bin/mkfifo", [path])],
     ["a link to /dev/zero", (path) => symlinkSync("/dev/zero", path)],
     ["a folder", (path) => mkdirSync(path)],
   ])("%s", async (_, lay) => {
