@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { lstatSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { mkdtemp } from "node:fs/promises";
 import { join } from "node:path";
 import { AgentError, systemCode } from "./failure.ts";
@@ -69,10 +69,18 @@ export function abandonedWorkFolders(parent: string, prefix: string): readonly W
     const owner = name.startsWith(prefix) ? /^(\d+)-\w+$/.exec(name.slice(prefix.length))?.[1] : undefined;
     const path = join(parent, name);
     if (owner === undefined || isRunning(Number(owner))) return [];
-    return statSync(path, { throwIfNoEntry: false })?.uid === process.getuid?.()
-      ? [new WorkFolder(path)]
-      : [];
+    return isOwnFolder(path) ? [new WorkFolder(path)] : [];
   });
+}
+
+/** In shared memory everybody can lay down such a name: a symbolic link, a folder of theirs, a file. */
+function isOwnFolder(path: string): boolean {
+  try {
+    const stat = lstatSync(path);
+    return stat.isDirectory() && stat.uid === process.getuid?.() && (stat.mode & 0o777) === 0o700;
+  } catch {
+    return false;
+  }
 }
 
 function namesIn(folder: string): readonly string[] {

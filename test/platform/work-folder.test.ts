@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { abandonedWorkFolders, memoryDirectory, WorkFolder } from "../../src/platform/work-folder.ts";
 import { failureOf } from "../failure-of.ts";
@@ -38,8 +38,22 @@ test("folders of processes that have ended are found, those of running ones and 
   using parent = new TemporaryFolder();
   const { pid: ended } = spawnSync("/bin/true");
   for (const name of [`${prefix}${ended}-Ab1`, `${prefix}${process.pid}-Ab2`, "other-1-Ab3", `${prefix}x`])
-    mkdirSync(parent.join(name));
+    mkdirSync(parent.join(name), { mode: 0o700 });
   const found = abandonedWorkFolders(parent.path, prefix);
   expect(found.map(({ path }) => path)).toEqual([parent.join(`${prefix}${ended}-Ab1`)]);
   expect(abandonedWorkFolders(parent.join("nowhere"), prefix)).toEqual([]);
+});
+
+test("what somebody else may have laid down under such a name is passed over", () => {
+  using parent = new TemporaryFolder();
+  const { pid: ended } = spawnSync("/bin/true");
+  const name = (suffix: string) => parent.join(`${prefix}${ended}-${suffix}`);
+  mkdirSync(parent.join("mine"), { mode: 0o700 });
+  symlinkSync(parent.join("mine"), name("link"));
+  symlinkSync(name("loop"), name("loop"));
+  symlinkSync("/etc/passwd/x", name("dangling"));
+  writeFileSync(name("file"), "", { mode: 0o700 });
+  mkdirSync(name("open"));
+  chmodSync(name("open"), 0o755);
+  expect(abandonedWorkFolders(parent.path, prefix)).toEqual([]);
 });
