@@ -36,12 +36,12 @@ export class Programs {
   /** All sections as they should be, from what the hub has; undefined where nothing is to be told. */
   wanted(reported: JsonObject): JsonObject | undefined {
     this.#offered = this.#waiting.length;
-    if (this.#offered === 0) return undefined;
-    const known = ownMember(reported, "programs");
-    return this.#waiting.reduce<JsonObject>(
-      (sections, { program, patch }) => mergePatch(sections, Object.fromEntries([[program, patch]])),
-      isJsonObject(known) ? known : {},
-    );
+    return this.#offered === 0 ? undefined : mergeAll(reported, this.#waiting);
+  }
+
+  /** All sections as they would be with one more patch; offers nothing. */
+  expected(reported: JsonObject, program: string, patch: JsonObject): JsonObject {
+    return mergeAll(reported, [...this.#waiting, { program, patch }]);
   }
 
   /** What was offered last has been told, or refused for good. */
@@ -57,4 +57,12 @@ export class Programs {
       this.#news.abort(new Error("a program has something to report"));
     return this.#news.signal;
   }
+}
+
+function mergeAll(reported: JsonObject, patches: readonly Patch[]): JsonObject {
+  const known = ownMember(reported, "programs");
+  return patches.reduce<JsonObject>(
+    (sections, { program, patch }) => mergePatch(sections, Object.fromEntries([[program, patch]])),
+    isJsonObject(known) ? known : {},
+  );
 }

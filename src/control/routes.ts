@@ -100,10 +100,11 @@ function takeSection({ name, body }: Request, { desk }: ControlledAgent): Reply 
     return problem(400, "expected a JSON object: a merge patch of the program's section");
   const problems = findTwinProblems(body, name);
   if (problems.length > 0) return problem(400, "the hub would refuse this", problems);
-  if (measureSize(body) > maxSectionBytes || measureDepth(body) > maxSectionDepth)
-    return problem(413, "expected at most 4 KiB and 8 levels of objects in each other");
-  const known = sectionsOf(desk);
-  if (!Object.hasOwn(known, name) && Object.keys(known).length >= mostPrograms)
+  const sections = desk.programs.expected(desk.twin?.reported ?? {}, name, body);
+  const section = ownMember(sections, name) ?? {};
+  if (measureSize(section) > maxSectionBytes || measureDepth(section) > maxSectionDepth)
+    return problem(413, "expected a section of at most 4 KiB and 8 levels of objects, this patch included");
+  if (Object.keys(sections).length > mostPrograms)
     return problem(409, `${mostPrograms} programs report already; delete the section of one`);
   return taken(desk.programs.put(name, body));
 }

@@ -62,6 +62,39 @@ describe("what is asked wrongly", () => {
     expect((await server.ask("PATCH /v1/programs/modem/reported", large)).status).toBe(413);
   });
 
+  test("a patch that would make its section too large, with what is known and what waits, is answered 413", async () => {
+    const half = "x".repeat(2_500);
+    server.agent.desk.noteTwin({
+      desired: { version: 1, properties: {} },
+      reported: { programs: { modem: { known: half } } },
+    });
+    const ask = async (body: unknown) => (await server.ask("PATCH /v1/programs/modem/reported", body)).status;
+    expect(await ask({ more: half })).toBe(413);
+    expect(await ask({ known: null, more: half })).toBe(202);
+    expect(await ask({ again: half })).toBe(413);
+    expect(await ask({ more: null, again: half })).toBe(202);
+  });
+
+  test("a section is no larger by what is taken away", async () => {
+    const { desk } = server.agent;
+    const patch = { a: Object.fromEntries(Array.from({ length: 500 }, (_, index) => [`n${index}`, null])) };
+    desk.noteTwin({
+      desired: { version: 1, properties: {} },
+      reported: {
+        programs: { modem: { a: Object.fromEntries(Object.keys(patch.a).map((key) => [key, 1])) } },
+      },
+    });
+    expect((await server.ask("PATCH /v1/programs/modem/reported", patch)).status).toBe(202);
+  });
+
+  test("seventeen programs that all wait are one too many, before the hub knows of any", async () => {
+    for (let index = 0; index < 16; index += 1)
+      expect((await server.ask(`PATCH /v1/programs/p${index}/reported`, { a: 1 })).status).toBe(202);
+    expect((await server.ask("PATCH /v1/programs/p16/reported", { a: 1 })).status).toBe(409);
+    expect((await server.ask("DELETE /v1/programs/p3/reported")).status).toBe(202);
+    expect((await server.ask("PATCH /v1/programs/p16/reported", { a: 1 })).status).toBe(202);
+  });
+
   test("a seventeenth program is answered 409", async () => {
     const programs = Object.fromEntries(Array.from({ length: 16 }, (_, index) => [`p${index}`, { a: 1 }]));
     server.agent.desk.noteTwin({ desired: { version: 1, properties: {} }, reported: { programs } });
