@@ -3,6 +3,7 @@ import { controlPath, usualControlPath } from "../control/control-path.ts";
 import { AgentError } from "../platform/failure.ts";
 import { exitCode } from "./exit-code.ts";
 import type { CliIo } from "./io.ts";
+import { printable, printableJson } from "./printable.ts";
 
 export interface StatusOptions {
   readonly json?: boolean;
@@ -14,7 +15,7 @@ type Members = Readonly<Record<string, unknown>>;
 export async function showStatus({ json }: StatusOptions, io: CliIo): Promise<number> {
   const status = await ask("GET /v1/status", io, json === true);
   if (status === undefined) return exitCode.failure;
-  io.stdout(json === true ? `${JSON.stringify(status, undefined, 2)}\n` : render(status));
+  io.stdout(json === true ? printableJson(status) : render(status));
   return status["isConnected"] === true ? exitCode.ok : exitCode.failure;
 }
 
@@ -36,9 +37,8 @@ async function ask(target: string, io: CliIo, isJson: boolean): Promise<Members 
   } catch (error) {
     if (!(error instanceof AgentError)) throw error;
     const { code, message } = error;
-    if (isJson)
-      io.stdout(`${JSON.stringify({ isConnected: false, error: { code, message } }, undefined, 2)}\n`);
-    io.stderr(`${message} [${code}]\n`);
+    if (isJson) io.stdout(printableJson({ isConnected: false, error: { code, message } }));
+    io.stderr(`${printable(message)} [${code}]\n`);
   }
   return undefined;
 }
@@ -73,7 +73,7 @@ function telemetry(figures: unknown): string {
 }
 
 function text(value: unknown): string {
-  return typeof value === "string" ? value : (JSON.stringify(value) ?? "");
+  return printable(typeof value === "string" ? value : (JSON.stringify(value) ?? ""));
 }
 
 function isMembers(value: unknown): value is Members {

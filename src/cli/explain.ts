@@ -6,6 +6,7 @@ import { peekStore } from "../platform/store.ts";
 import type { Clock } from "../platform/time.ts";
 import { exitCode } from "./exit-code.ts";
 import type { CliIo } from "./io.ts";
+import { printable, printableJson } from "./printable.ts";
 
 export interface ExplainOptions {
   readonly json?: boolean;
@@ -38,12 +39,12 @@ export function explainJournal(
     return exitCode.failure;
   }
   if (json === true) {
-    io.stdout(`${JSON.stringify(entries, undefined, 2)}\n`);
+    io.stdout(printableJson(entries));
     return exitCode.ok;
   }
   if (entries.length === 0) io.stdout(`Nothing is in the journal in ${stateDirectory} yet.\n`);
   const nowMs = Math.max(clock.now(), stored?.atMs ?? 0);
   const standing = stored === undefined ? [] : ["", ...tellStanding(stored.history, nowMs)];
-  for (const line of [...tellStory(entries), ...standing]) io.stdout(`${line}\n`);
+  for (const line of [...tellStory(entries), ...standing]) io.stdout(`${printable(line)}\n`);
   return exitCode.ok;
 }

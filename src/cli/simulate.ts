@@ -14,6 +14,7 @@ import type { Assignment } from "../provisioning/assignment.ts";
 import { parseAssignments } from "../provisioning/stored-assignments.ts";
 import { exitCode } from "./exit-code.ts";
 import type { CliIo } from "./io.ts";
+import { printable, printableJson } from "./printable.ts";
 
 export interface SimulateOptions {
   readonly event: string;
@@ -56,12 +57,13 @@ export async function simulate(
     return exitCode.failure;
   }
   const steps = walk(standpoint, event, count);
-  if (json === true) io.stdout(`${JSON.stringify({ event, steps }, undefined, 2)}\n`);
+  if (json === true) io.stdout(printableJson({ event, steps }));
   else if (steps.length === 0)
     io.stdout("This device has no hub yet, so that cannot happen: DPS is asked first.\n");
   else {
     io.stdout(`If now ${supposed.says}:\n`);
-    for (const { next, leastMs, mostMs } of steps) io.stdout(`  ${next}${span(leastMs, mostMs)}\n`);
+    for (const { next, leastMs, mostMs } of steps)
+      io.stdout(`  ${printable(next)}${span(leastMs, mostMs)}\n`);
   }
   return exitCode.ok;
 }

@@ -59,6 +59,23 @@ test("latebind status of a device that is not connected ends with 1 and says why
   expect(stdout).toMatch(/ {2}Next try +2026-01-02T03:04:05.000Z\n/);
 });
 
+test("latebind status does not hand the terminal what steers it", async () => {
+  await using server = await ControlServer.open();
+  const message = "no line\u001b]0;owned\u0007\u009b2J\nconnected";
+  server.agent.desk.noteHealth({
+    at: "waiting",
+    forMs: 1_000,
+    untilMs: Date.UTC(2026, 0, 2, 3, 4, 5),
+    next: "ask DPS",
+    error: { code: "mqtt/unreachable", message },
+  });
+  for (const args of [["status"], ["status", "--json"]]) {
+    const { stdout } = await terminal(args, { env: env(server.folder) });
+    expect(stdout).not.toMatch(/[^\P{Cc}\n]/u);
+    expect(stdout).not.toMatch(/^connected$/m);
+  }
+});
+
 test("latebind status of a connected device ends with 0 and shows the facts", async () => {
   await using server = await ControlServer.open();
   server.connect();

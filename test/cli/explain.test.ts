@@ -1,6 +1,9 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { openJournal } from "../../src/agent/journal.ts";
+import { systemClock } from "../../src/platform/time.ts";
+import { RecordingLog } from "../platform/recording-log.ts";
 import { startCloud, type Cloud } from "../cloud/cloud.ts";
 import { Gateway } from "../agent/gateway.ts";
 import { TemporaryFolder } from "../platform/temporary-folder.ts";
@@ -88,6 +91,23 @@ describe("latebind explain", () => {
     ]);
     expect(stdout).not.toContain(gateway.key);
   });
+});
+
+test("control characters in the journal do not reach the terminal, nor make lines of their own", async () => {
+  using folder = new TemporaryFolder();
+  const evil = "hub\u001b[2J\u009b31m\u007f\nforged line";
+  openJournal(folder.path, systemClock, new RecordingLog().log).write({
+    kind: "connected",
+    hub: evil,
+    deviceId: "d",
+  });
+  const env = { STATE_DIRECTORY: folder.path };
+  const { stdout } = await terminal(["explain"], { env });
+  expect(stdout.trimEnd().split("\n")).toHaveLength(1);
+  expect(stdout).toContain("hub\\u001b[2J\\u009b31m\\u007f\\u000aforged line");
+  const json = (await terminal(["explain", "--json"], { env })).stdout;
+  expect(json).not.toMatch(/[^\P{Cc}\n]/u);
+  expect(JSON.parse(json)).toMatchObject([{ hub: evil }]);
 });
 
 async function simulate(gateway: Gateway, ...args: readonly string[]) {
