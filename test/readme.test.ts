@@ -15,7 +15,9 @@ function sourceText(): string {
 
 test("the README lists every failure code, and no code that does not exist", () => {
   const inCode = [
-    ...sourceText().matchAll(/"((?:platform|identity|mqtt|provisioning|hub|appliers|control)\/[a-z-]+)"/g),
+    ...sourceText().matchAll(
+      /"((?:platform|identity|mqtt|provisioning|hub|appliers|control|cli)\/[a-z-]+)"/g,
+    ),
   ];
   const inReadme = [...readme.matchAll(/^\| `([a-z]+\/[a-z-]+)` \|/gm)];
   const codes = new Set(inCode.map(([, code]) => code));

@@ -124,7 +124,12 @@ export function wire(config: Config, around: Surroundings): Parts {
   const signingTime = new SigningTime(around.clock);
   let isReady = false;
   let lastError: string | undefined;
-  const tpm = new LazyTpm(config.tpm, around.tpm);
+  const { workDirectory, toolDirectory } = around.tpm;
+  const tpm = new LazyTpm(config.tpm, {
+    workDirectory,
+    stateDirectory,
+    ...(toolDirectory !== undefined && { toolDirectory }),
+  });
   log.setLevel(config.log.level);
   around.tokens.forgetRefusedPins();
   around.desk.heartbeat.configure(config.telemetry.heartbeatMs);

@@ -33,7 +33,10 @@ export async function createKey(
   const settings = tpmSettings(loaded.config, io);
   try {
     const { createTpmKey } = await import("../identity/tpm-key/create-tpm-key.ts");
-    const tpm = await new LazyTpm(settings, { workDirectory: device.memoryDirectory }).tpm();
+    const tpm = await new LazyTpm(settings, {
+      workDirectory: device.memoryDirectory,
+      stateDirectory: sources.stateDirectory,
+    }).tpm();
     await createTpmKey(tpm, rsa === true ? "RSA-2048" : "P-256", handle, new AbortController().signal);
   } catch (error) {
     if (!(error instanceof AgentError)) throw error;

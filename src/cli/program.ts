@@ -7,6 +7,7 @@ import { checkConfig } from "./config-check.ts";
 import { printRequest } from "./csr.ts";
 import { suppositions } from "../agent/foresee.ts";
 import { createKey, type CreateKeyOptions } from "./create-key.ts";
+import { decommission, type DecommissionOptions } from "./decommission.ts";
 import { deriveKey, type DeriveKeyOptions } from "./derive-key.ts";
 import type { DeviceParts } from "./device-parts.ts";
 import { dryRun } from "./dry-run.ts";
@@ -78,6 +79,7 @@ export function describeProgram(
     .option("--json", "as JSON")
     .action(async (options: StatusOptions) => finish(await showStatus(options, io)));
   describeMemory(program, { io, clock: device.clock }, finish);
+  describeLeaving(program, { io, device }, finish);
   for (const [name, description] of orders) {
     program
       .command(name)
@@ -183,6 +185,22 @@ function describeMemory(
     .option("--json", "as JSON")
     .action(async ({ config, ...options }: ConfigOption & SimulateOptions) =>
       finish(await simulate(configSources(config, io.env), options, clock, io)),
+    );
+}
+
+function describeLeaving(
+  program: Command,
+  { io, device }: Pick<ProgramParts, "io" | "device">,
+  finish: (code: number) => void,
+): void {
+  program
+    .command("decommission")
+    .description("take this device out of service: list what latebind made here, or remove it for good")
+    .option("--yes", "remove it, and print a receipt")
+    .option("--config <file>", "configuration file", defaultConfigFile)
+    .option("--json", "as JSON")
+    .action(async ({ config, ...options }: ConfigOption & DecommissionOptions) =>
+      finish(await decommission(configSources(config, io.env), options, device, io)),
     );
 }
 

@@ -96,15 +96,19 @@ export async function listDirectory(path: string): Promise<readonly string[]> {
 }
 
 /** What stands at a path, without following a symbolic link; undefined where there is nothing. */
-export async function describePath(
-  path: string,
-): Promise<
-  { readonly kind: "file" | "directory" | "other"; readonly mode: number; readonly uid: number } | undefined
+export async function describePath(path: string): Promise<
+  | {
+      readonly kind: "file" | "directory" | "other";
+      readonly mode: number;
+      readonly uid: number;
+      readonly gid: number;
+    }
+  | undefined
 > {
   try {
     const stat = lstatSync(path);
     const kind = stat.isFile() ? "file" : stat.isDirectory() ? "directory" : "other";
-    return { kind, mode: stat.mode & 0o7777, uid: stat.uid };
+    return { kind, mode: stat.mode & 0o7777, uid: stat.uid, gid: stat.gid };
   } catch (error) {
     if (systemCode(error) === "ENOENT") return undefined;
     throw error;

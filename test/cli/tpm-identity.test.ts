@@ -19,7 +19,7 @@ afterEach(async () => {
 });
 
 /** What the environment of a person says, where the configuration says nothing. */
-const told = () => ({ env: { TPM2TOOLS_TCTI: soft.tcti } });
+const told = () => ({ env: { TPM2TOOLS_TCTI: soft.tcti, STATE_DIRECTORY: folder.path } });
 
 function command(...more: readonly string[]): readonly string[] {
   const [first = "identity", ...rest] = more[0]?.startsWith("-") === false ? more : ["identity", ...more];

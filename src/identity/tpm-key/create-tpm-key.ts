@@ -1,5 +1,6 @@
 import { AgentError } from "../../platform/failure.ts";
 import { readStorageRootKey } from "../tpm/primary-keys.ts";
+import { parsePublicArea } from "../tpm/public-area.ts";
 import { readAuthorization } from "../tpm/read-authorization.ts";
 import { factOf } from "../tpm/response-code.ts";
 import type { Tpm } from "../tpm/tpm.ts";
@@ -22,7 +23,8 @@ export type TpmKeyKind = keyof typeof kinds;
  * Makes a private key for TLS in the TPM and lays it at a persistent handle. The storage root key above it is made too where none is
  * at its handle.
  * @param handle `0x81000201`; what is there is never overwritten.
- * @throws AgentError as `Tpm.use`, `readStorageRootKey` and `readAuthorization`; `identity/tpm-handle-occupied` (operator).
+ * @throws AgentError as `Tpm.use`, `readStorageRootKey` and `readAuthorization`; `identity/tpm-handle-occupied` (operator);
+ *   `platform/state-not-written` (retry) where it cannot be written down as ours: then no key is made.
  */
 export async function createTpmKey(
   tpm: Tpm,
@@ -30,16 +32,19 @@ export async function createTpmKey(
   handle: string,
   signal: AbortSignal,
 ): Promise<void> {
-  const { settings } = tpm;
+  const { settings, madeKeys } = tpm;
   await tpm.use(async (commands) => {
     const taken = await commands.attempt("readpublic", ["-Q", "-c", handle]);
     if (taken.status === "done") throw occupied(handle);
-    await readStorageRootKey(commands, settings);
+    await readStorageRootKey(commands, settings, madeKeys);
     const halves = ["-u", "key.pub", "-r", "key.priv"];
     await commands.run("create", ["-Q", "-C", settings.srkHandle, ...kinds[kind], ...halves]);
     await commands.run("load", ["-Q", "-C", settings.srkHandle, ...halves, "-c", "key.ctx"]);
     const auth = await readAuthorization(commands, settings, "owner");
     const withAuth = auth === undefined ? [] : ["-P", auth];
+    const made = parsePublicArea(commands.folder.read("key.pub"));
+    if (made !== undefined)
+      await madeKeys?.note({ handle, what: "private key", name: made.name.toString("hex") });
     const kept = await commands.attempt("evictcontrol", [
       "-Q",
       "-C",
@@ -50,6 +55,7 @@ export async function createTpmKey(
       handle,
     ]);
     if (kept.status === "done") return;
+    await madeKeys?.forget(handle);
     throw factOf(kept.code) === "occupied-handle"
       ? occupied(handle)
       : await commands.refusal("evictcontrol", kept.code);

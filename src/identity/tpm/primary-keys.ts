@@ -1,4 +1,5 @@
 import { AgentError } from "../../platform/failure.ts";
+import type { MadeKey, MadeKeys } from "./made-keys.ts";
 import { decrypt, parsePublicArea, restricted, sha256Algorithm, type TpmPublic } from "./public-area.ts";
 import { readAuthorization } from "./read-authorization.ts";
 import { factOf } from "./response-code.ts";
@@ -17,12 +18,24 @@ const ekPolicy = Buffer.from("837197674484b3f81a90cc8d46a5d724fd52d76e06520b64f2
 /**
  * Reads the public endorsement key: the one at its handle, whoever put it there, or else a new one from the configured template.
  * The TPM makes the same key from the same template each time, even after it was cleared.
+ * @param notes where a key that is made is written down as ours; nowhere where absent.
  * @throws AgentError `identity/tpm-key-unsuitable` (operator), and as `TpmCommands` and `readAuthorization`.
  */
-export async function readEndorsementKey(commands: TpmCommands, settings: TpmSettings): Promise<TpmPublic> {
+export async function readEndorsementKey(
+  commands: TpmCommands,
+  settings: TpmSettings,
+  notes?: Notes,
+): Promise<TpmPublic> {
   const handle = settings.ekHandle;
   const found = await readPublicAt(commands, handle);
-  const key = found ?? (await persist(commands, settings, handle, createEndorsementKey));
+  const key =
+    found ??
+    (await persist(commands, settings, {
+      handle,
+      what: "endorsement key",
+      create: createEndorsementKey,
+      notes,
+    }));
   return suitable(key, handle, "endorsement key", "ek_handle");
 }
 
@@ -30,10 +43,21 @@ export async function readEndorsementKey(commands: TpmCommands, settings: TpmSet
  * Reads the public storage root key, likewise. Clearing the TPM makes it another one.
  * @throws AgentError as `readEndorsementKey`.
  */
-export async function readStorageRootKey(commands: TpmCommands, settings: TpmSettings): Promise<TpmPublic> {
+export async function readStorageRootKey(
+  commands: TpmCommands,
+  settings: TpmSettings,
+  notes?: Notes,
+): Promise<TpmPublic> {
   const handle = settings.srkHandle;
   const found = await readPublicAt(commands, handle);
-  const key = found ?? (await persist(commands, settings, handle, createStorageRootKey));
+  const key =
+    found ??
+    (await persist(commands, settings, {
+      handle,
+      what: "storage root key",
+      create: createStorageRootKey,
+      notes,
+    }));
   return suitable(key, handle, "storage root key", "srk_handle");
 }
 
@@ -63,13 +87,14 @@ export async function lookAtPrimaryKeys(commands: TpmCommands, settings: TpmSett
   }
 }
 
+type Notes = Pick<MadeKeys, "note" | "forget">;
 type Create = (commands: TpmCommands, settings: TpmSettings) => Promise<void>;
 
 /** Where a tool lays the public half of the key that it made. */
 const newPublic = "new.pub";
 
 /** Reads the public half of the key at a persistent handle; undefined where there is none. @throws AgentError as `TpmCommands`. */
-async function readPublicAt(commands: TpmCommands, handle: string): Promise<TpmPublic | undefined> {
+export async function readPublicAt(commands: TpmCommands, handle: string): Promise<TpmPublic | undefined> {
   const args = ["-c", handle, "-o", "public"];
   const result = await commands.attempt("readpublic", args);
   if (result.status === "refused") {
@@ -101,20 +126,28 @@ async function createStorageRootKey(commands: TpmCommands, settings: TpmSettings
   await commands.run("createprimary", ["-C", "o", ...template, ...output, ...withAuth]);
 }
 
+interface Making extends Pick<MadeKey, "handle" | "what"> {
+  readonly create: Create;
+  readonly notes: Notes | undefined;
+}
+
 /** Creates a key and lays it at its handle, so that the next start need not make it again: a small TPM takes half a minute. */
 async function persist(
   commands: TpmCommands,
   settings: TpmSettings,
-  handle: string,
-  create: Create,
+  { handle, what, create, notes }: Making,
 ): Promise<TpmPublic | undefined> {
   await create(commands, settings);
   const auth = await readAuthorization(commands, settings, "owner");
+  const made = parsePublicArea(commands.folder.read(newPublic));
+  if (made !== undefined) await notes?.note({ handle, what, name: made.name.toString("hex") });
   const args = ["-C", "o", ...(auth === undefined ? [] : ["-P", auth]), "-c", "new.ctx", handle];
   const result = await commands.attempt("evictcontrol", args);
-  // Somebody else was faster: theirs is as good, and never overwritten.
-  if (result.status === "refused" && factOf(result.code) !== "occupied-handle")
-    throw await commands.refusal("evictcontrol", result.code);
+  if (result.status === "refused") {
+    await notes?.forget(handle);
+    // Somebody else was faster: theirs is as good, and never overwritten.
+    if (factOf(result.code) !== "occupied-handle") throw await commands.refusal("evictcontrol", result.code);
+  }
   return readPublicAt(commands, handle);
 }
 

@@ -1,5 +1,6 @@
 import { AgentError } from "../../platform/failure.ts";
 import type { Identity, Key, TpmCredential, WrappedKey } from "../identity.ts";
+import type { MadeKeys } from "./made-keys.ts";
 import { readEndorsementKey, readStorageRootKey, type PrimaryKeys } from "./primary-keys.ts";
 import { tpmRegistrationId } from "./registration-id.ts";
 import { isAboutInput } from "./response-code.ts";
@@ -102,10 +103,11 @@ export class TpmDevice {
 
   async #keys(signal: AbortSignal): Promise<PrimaryKeys> {
     const { settings } = this.#tpm;
+    const notes = patient(this.#tpm.madeKeys);
     this.#primaryKeys ??= await this.#tpm.use(
       async (commands) => ({
-        endorsementKey: await readEndorsementKey(commands, settings),
-        storageRootKey: await readStorageRootKey(commands, settings),
+        endorsementKey: await readEndorsementKey(commands, settings, notes),
+        storageRootKey: await readStorageRootKey(commands, settings, notes),
       }),
       signal,
     );
@@ -115,6 +117,22 @@ export class TpmDevice {
 
 /** What a TPM says when a service wrapped a key for keys that it does not have, or no longer. */
 const wrongKey = new Set(["identity/tpm-blob-foreign", "identity/tpm-blob-damaged"]);
+
+/** A disk that cannot be written, which the agent's other files tell, keeps no device from its hub. What is not noted is not ours. */
+function patient(madeKeys: MadeKeys | undefined): Pick<MadeKeys, "note" | "forget"> {
+  return {
+    note: async (key) => unlessRefused(madeKeys?.note(key)),
+    forget: async (handle) => unlessRefused(madeKeys?.forget(handle)),
+  };
+}
+
+async function unlessRefused(work: Promise<void> | undefined): Promise<void> {
+  try {
+    await work;
+  } catch (error) {
+    if (!(error instanceof AgentError)) throw error;
+  }
+}
 
 function isSame(one: PrimaryKeys, other: PrimaryKeys): boolean {
   return (

@@ -2,6 +2,7 @@ import { AgentError } from "../../platform/failure.ts";
 import { abandonedWorkFolders, WorkFolder } from "../../platform/work-folder.ts";
 import type { FileLocation } from "../read-key-file.ts";
 import { BlockingTpm } from "./blocking-tpm.ts";
+import { MadeKeys } from "./made-keys.ts";
 import { hasResourceManager } from "./tcti.ts";
 import { TpmCommands, type TpmPlace } from "./tpm-commands.ts";
 
@@ -23,6 +24,8 @@ export interface TpmSurroundings {
   readonly workDirectory: string;
   /** Where tpm2-tools are; /usr/bin where absent. */
   readonly toolDirectory?: string;
+  /** Where the keys that are made persistent are written down as ours; nowhere where absent. */
+  readonly stateDirectory?: string;
 }
 
 const folderPrefix = "latebind-tpm-";
@@ -35,13 +38,15 @@ export const sessionFile = "session.ctx";
  */
 export class Tpm {
   readonly settings: TpmSettings;
+  readonly madeKeys: MadeKeys | undefined;
   readonly #workDirectory: string;
   readonly #toolDirectory: string;
   #last: Promise<unknown> = Promise.resolve();
   #isSwept = false;
 
-  constructor(settings: TpmSettings, { workDirectory, toolDirectory }: TpmSurroundings) {
+  constructor(settings: TpmSettings, { workDirectory, toolDirectory, stateDirectory }: TpmSurroundings) {
     this.settings = settings;
+    this.madeKeys = stateDirectory === undefined ? undefined : new MadeKeys(stateDirectory);
     this.#workDirectory = workDirectory;
     this.#toolDirectory = toolDirectory ?? "/usr/bin";
   }
