@@ -1,5 +1,6 @@
 import type { Belongings, Kept } from "./belongings.ts";
 import type { Cleared } from "./clear-out.ts";
+import { printable, printableJson } from "./printable.ts";
 
 /** Who this device was, as far as the agent remembers. */
 export interface Device {
@@ -29,9 +30,9 @@ export function printPlan({ who, belongings, isRunning }: Plan, isJson: boolean)
     ...keys.map(({ what, handle }) => ({ what: `TPM ${what}`, where: handle })),
     ...files.map(({ what, path }) => ({ what, where: path })),
   ];
-  if (isJson) return json({ ...who, isRunning, wouldRemove, damagedNotes, kept });
+  if (isJson) return printableJson({ ...who, isRunning, wouldRemove, damagedNotes, kept });
   const stop = isRunning ? "systemctl disable --now latebind && " : "";
-  return [
+  return lines([
     ...titled(who),
     "",
     wouldRemove.length === 0 ? "Nothing is here to be removed." : "Would be removed:",
@@ -44,7 +45,7 @@ export function printPlan({ who, belongings, isRunning }: Plan, isJson: boolean)
       : []),
     `Nothing was changed. To remove it: ${stop}latebind decommission --yes`,
     "",
-  ].join("\n");
+  ]);
 }
 
 /** What was removed and what was not: for the files of those who answer for the device. */
@@ -52,8 +53,8 @@ export function printReceipt({ atMs, who, cleared, kept }: Receipt, isJson: bool
   // RFC 3339, in UTC.
   const time = new Date(atMs).toISOString();
   const failed = cleared.filter(({ status }) => status === "failed").length;
-  if (isJson) return json({ time, ...who, isComplete: failed === 0, items: cleared, kept });
-  return [
+  if (isJson) return printableJson({ time, ...who, isComplete: failed === 0, items: cleared, kept });
+  return lines([
     failed === 0 ? "This device is out of service." : `${failed} of ${cleared.length} could not be removed.`,
     `${"Time".padEnd(width)}${time}`,
     ...titled(who),
@@ -69,7 +70,7 @@ export function printReceipt({ atMs, who, cleared, kept }: Receipt, isJson: bool
       ? "In the cloud nothing was changed: remove the enrollment and the device there."
       : "Mend what is told above and give the command again.",
     "",
-  ].join("\n");
+  ]);
 }
 
 const width = 24;
@@ -83,10 +84,11 @@ function titled({ registrationId, hub, deviceId }: Device): readonly string[] {
 }
 
 function stays(kept: readonly Kept[]): readonly string[] {
-  const lines = kept.map(({ what, because }) => `  ${what}: ${because}`);
-  return ["", "Stays:", ...lines, "  keys in the TPM that latebind did not make"];
+  const things = kept.map(({ what, because }) => `  ${what}: ${because}`);
+  return ["", "Stays:", ...things, "  keys in the TPM that latebind did not make"];
 }
 
-function json(value: unknown): string {
-  return `${JSON.stringify(value, undefined, 2)}\n`;
+/** What the agent kept, and the names of files in its folders, may be anything. */
+function lines(all: readonly string[]): string {
+  return all.map(printable).join("\n");
 }

@@ -96,9 +96,15 @@ describe("latebind decommission with a TPM", () => {
     expect(await decommission()).toMatchObject({ code: 0 });
   });
 
-  it("tells a note that is damaged instead of guessing", async () => {
+  it.each([
+    ["half written", "{"],
+    [
+      "about a file in place of a handle",
+      '{"handle":"a/../tpm-0x81000001","what":"private key","name":"000b"}',
+    ],
+  ])("tells a note that is %s instead of guessing", async (_, content) => {
     const note = folder.join("state", `tpm-${storage}.json`);
-    writeFileSync(note, "{");
+    writeFileSync(note, content);
     const { code, stdout } = await decommission();
     expect(code).toBe(1);
     expect(stdout).toContain(`${note}: it is damaged`);

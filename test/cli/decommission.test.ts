@@ -139,6 +139,13 @@ describe("latebind decommission", () => {
     expect(existsSync(folder.join("etc/device.key"))).toBe(true);
   });
 
+  it("prints nothing that steers a terminal, whatever lies in the agent's folders", async () => {
+    writeFileSync(folder.join("state", "a\u001b[2J"), "");
+    const { stdout } = await decommission();
+    expect(stdout).toContain("a\\u001b[2J: it is not latebind's");
+    expect(stdout).not.toContain("\u001b");
+  });
+
   it("may be given again", async () => {
     await decommission("--yes");
     const { code, stdout } = await decommission("--yes", "--json");

@@ -57,10 +57,12 @@ export class MadeKeys {
   async all(): Promise<readonly MadeKey[]> {
     const keys: MadeKey[] = [];
     for (const file of await listDirectory(this.#directory)) {
-      if (!madeKeyFile.test(file)) continue;
-      const bytes = await readIfPresent(join(this.#directory, file));
+      const path = join(this.#directory, file);
+      // Root reads what the service's user may have put there: no link is followed, no pipe waited for.
+      if (!madeKeyFile.test(file) || (await describePath(path))?.kind !== "file") continue;
+      const bytes = await readIfPresent(path);
       const key = parseKey(bytes === undefined ? undefined : parseJson(bytes));
-      if (key !== undefined && this.#path(key.handle) === join(this.#directory, file)) keys.push(key);
+      if (key !== undefined && this.#path(key.handle) === path) keys.push(key);
     }
     return keys;
   }
@@ -88,7 +90,8 @@ export class MadeKeys {
 function parseKey(value: unknown): MadeKey | undefined {
   if (!isJson(value) || !isJsonObject(value)) return undefined;
   const { handle, what, name } = value;
-  if (typeof handle !== "string" || typeof name !== "string" || name === "") return undefined;
+  if (typeof handle !== "string" || !/^0x81[0-7][0-9a-f]{5}$/i.test(handle)) return undefined;
+  if (typeof name !== "string" || name === "") return undefined;
   const kind = kinds.find((known) => known === what);
   return kind === undefined ? undefined : { handle, what: kind, name };
 }
