@@ -2,6 +2,7 @@ import { spawn, type ChildProcessByStdio } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
+import { installation } from "./installation.ts";
 
 /** Flags of the packaged service, for all alike: a small young generation keeps bursts from staying resident. */
 const nodeFlags = ["--max-semi-space-size=1"];
@@ -18,7 +19,7 @@ export class Contestant implements AsyncDisposable {
 
   constructor(args: readonly string[], env: Readonly<Record<string, string>>) {
     this.startedAtMs = performance.now();
-    this.#child = spawn(process.execPath, [...nodeFlags, ...args], {
+    this.#child = spawn(installation.node, [...nodeFlags, ...args], {
       env: { PATH: "/usr/bin:/bin", ...env },
       stdio: ["ignore", "pipe", "inherit"],
     });

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { bundleFile } from "../packaging/bundle-file.ts";
 import type { BenchCloud } from "./cloud.ts";
 import { Contestant } from "./contestant.ts";
+import { installation } from "./installation.ts";
 import type { ControlName } from "./table.ts";
 
 export type Player = ControlName | "agent";
@@ -96,7 +97,7 @@ export class Workshop implements AsyncDisposable {
     for (const level of ["notice", "info"]) {
       await writeFile(join(folder, `${level}.toml`), this.#configuration(place, deviceId, level));
     }
-    const agent = join(import.meta.dirname, "..", "dist", "quick-start.cjs");
+    const { agent } = installation;
     const environment = this.#environment(deviceId, key);
     return {
       deviceId,

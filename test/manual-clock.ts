@@ -60,7 +60,12 @@ export class ManualClock implements Clock {
 
   advance(ms: number): void {
     this.#elapsed += ms;
-    for (const sleeper of this.#sleepers) if (sleeper.dueAt <= this.#elapsed) sleeper.wake();
+    for (const sleeper of this.#sleepers) {
+      if (sleeper.dueAt > this.#elapsed) continue;
+      // Awake from now on, though its own turn has yet to come.
+      this.#sleepers.delete(sleeper);
+      sleeper.wake();
+    }
   }
 
   /** Lets time pass step by step, with time for sockets in between, until the condition holds. */
