@@ -33,6 +33,8 @@ interface GatewayOptions {
   readonly overWebSocket?: boolean;
   readonly idScope?: string;
   readonly clock?: Clock;
+  /** Where time is real, waits are drawn short unless this says otherwise. */
+  readonly random?: () => number;
   readonly isClockSynchronised?: boolean;
   /** Where the state goes, where that is no folder of this gateway. */
   readonly stateDirectory?: string;
@@ -214,7 +216,7 @@ export class Gateway implements AsyncDisposable {
       openLink: openMqttLink,
       clock: this.#options.clock ?? systemClock,
       // The shorter waits of each ladder, where they pass in real time.
-      random: () => Math.random() * (this.#options.clock === undefined ? 0.15 : 1),
+      random: this.#options.random ?? (() => Math.random() * (this.#options.clock === undefined ? 0.15 : 1)),
       log,
       inputs: this.inputs,
       desk: this.desk,
